@@ -1,0 +1,223 @@
+"""Puts the pieces together: the one place that chooses concrete classes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import overload
+
+import httpx
+
+from recorder import importing, projector
+from recorder.audit import Verdict, verify
+from recorder.clock import Clock
+from recorder.errors import RunNotFound
+from recorder.events import LoggedEvent, Opened, lift
+from recorder.projections.runs import Run
+from recorder.projector import Projector, Rebuilt
+from recorder.recording import (
+    Item,
+    Recording,
+    as_text,
+    record_async_items,
+    record_items,
+)
+from recorder.runner import WorkflowRun
+from recorder.settings import Settings
+from recorder.sources.http import resolve
+from recorder.store import schema
+from recorder.store.engine import Database, connect
+from recorder.store.log import EventLog, SqlLog, run_events
+from recorder.store.views import Page, RunFilter, Views
+from recorder.tail import follow
+from recorder.writer import LogWriter
+
+
+def open(  # noqa: A001  # reads as recorder.open(…), like gzip.open
+    url: str | None = None, *, migrate: bool = False, settings: Settings | None = None
+) -> Recorder:
+    """Opens a log and all that belongs to it.
+
+    An empty database is set up. Close the result, or use it as a context manager.
+
+    Args:
+        url: A SQLAlchemy URL of SQLite or PostgreSQL; by default `RECORDER_DATABASE_URL`, else a
+            SQLite file in the user's data folder.
+        migrate: Upgrade a database of an older version instead of refusing it.
+        settings: Where the rest comes from; by default the environment.
+
+    Raises:
+        LogError: The URL makes no sense, or the database cannot be used as it is.
+    """
+    settings = settings or Settings()
+    database = connect(url or settings.database)
+    try:
+        schema.prepare(database, migrate=migrate)
+    except BaseException:
+        database.close()
+        raise
+    return Recorder(database, settings)
+
+
+class Recorder:
+    """A log with its writer, its projection and its readers. Safe to use from several threads.
+
+    Attributes:
+        log: The event log.
+        writer: Appends to it.
+        projector: Keeps runs and steps up with it.
+        views: Reads runs and steps as far as they are projected.
+        settings: What was read from the environment.
+    """
+
+    def __init__(self, database: Database, settings: Settings, *, clock: Clock | None = None):
+        self.settings = settings
+        self.log: EventLog = SqlLog(database)
+        self.writer = LogWriter(self.log)
+        self.projector = Projector(database, self.log)
+        self.views = Views(database)
+        self.database = database
+        self._clock = clock
+        self._stop = threading.Event()
+        self._projecting: threading.Thread | None = None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commits what is on its way, stops the threads, closes connections; idempotent."""
+        self.writer.close()
+        self._stop.set()
+        self.log.commits.nudge()
+        if self._projecting is not None:
+            self._projecting.join()
+        self.database.close()
+
+    @overload
+    def record(
+        self,
+        items: Iterable[Item],
+        *,
+        workflow: str,
+        input: bytes | None = None,
+        request_id: str | None = None,
+    ) -> Iterator[Item]: ...
+
+    @overload
+    def record(
+        self,
+        items: AsyncIterable[Item],
+        *,
+        workflow: str,
+        input: bytes | None = None,
+        request_id: str | None = None,
+    ) -> AsyncIterator[Item]: ...
+
+    def record(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        workflow: str,
+        input: bytes | None = None,
+        request_id: str | None = None,
+    ) -> Iterator[Item] | AsyncIterator[Item]:
+        """Records a stream while handing on its items, unchanged and at once.
+
+        Args:
+            items: Chunks of an SSE body, or events as mappings; from a sync or async iterator.
+            workflow: The endpoint id.
+            input: The request's body where known.
+            request_id: The run's `x-fal-request-id` where known.
+        """
+        text, in_base64 = as_text(input or b"")
+        recording = self.start(
+            Opened(
+                workflow=workflow,
+                source="iterator",
+                upstream_request_id=request_id,
+                input=text,
+                input_base64=in_base64,
+            )
+        )
+        if isinstance(items, AsyncIterable):
+            return record_async_items(items, recording)
+        return record_items(items, recording)
+
+    def start(self, document: Opened) -> Recording:
+        """Begins a run whose bytes the caller feeds."""
+        recording = Recording(self.writer, clock=self._clock)
+        recording.open(document)
+        return recording
+
+    def workflow_run(self, target: str, body: bytes, client: httpx.Client) -> WorkflowRun:
+        """A run of a workflow through the recorder; it starts when iterated.
+
+        Raises:
+            BadTarget: Neither a workflow id nor a URL.
+            MissingKey: The endpoint is fal's and `FAL_KEY` is not set.
+        """
+        where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key)
+        return WorkflowRun(self.writer, where, body, client, clock=self._clock)
+
+    def import_transcript(
+        self, path: Path, *, workflow: str = "", request_id: str | None = None
+    ) -> importing.Imported:
+        """See `recorder.importing.import_transcript`."""
+        return importing.import_transcript(
+            self.log, self.writer, path, workflow=workflow, request_id=request_id
+        )
+
+    def run(self, request_id: str) -> Run:
+        """A run with its steps, as of now.
+
+        Raises:
+            RunNotFound: There is none of this id.
+        """
+        self.projector.catch_up()
+        run = self.views.run(request_id)
+        if run is None:
+            raise RunNotFound(request_id)
+        return run
+
+    def runs(
+        self, wanted: RunFilter | None = None, *, limit: int = 50, before: int | None = None
+    ) -> Page:
+        """A page of runs as of now, newest first; see `Views.page`."""
+        self.projector.catch_up()
+        return self.views.page(wanted or RunFilter(), limit=limit, before=before)
+
+    def events(self, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
+        """The events of a run, in order of `seq`; none if there is no such run."""
+        return run_events(self.log, lift(request_id) or "", after_seq)
+
+    def follow(
+        self, *, after: int = 0, stop: threading.Event | None = None
+    ) -> Iterator[LoggedEvent]:
+        """What the log holds above a position, then what comes; see `recorder.tail.follow`."""
+        return follow(self.log, after=after, stop=stop)
+
+    def verify(self, *, progress: Callable[[int], object] | None = None) -> Verdict:
+        """Walks the hash chain; see `recorder.audit.verify`."""
+        return verify(self.log, progress=progress)
+
+    def rebuild(self, *, progress: Callable[[int], object] | None = None) -> Rebuilt:
+        """Folds the whole log anew; see `recorder.projector.rebuild`."""
+        return projector.rebuild(self.database, self.log, progress=progress)
+
+    def start_projecting(self) -> None:
+        """Keeps runs and steps up with the log in a thread of its own, until `close`."""
+        if self._projecting is None:
+            self._projecting = threading.Thread(
+                target=self.projector.run, args=(self._stop,), name="projector", daemon=True
+            )
+            self._projecting.start()

@@ -1,0 +1,127 @@
+"""Everything the recorder raises on purpose, as one tree.
+
+    RecorderError
+    ├── LogError                    an event log said no
+    │   ├── SequenceConflict        other bytes stand at this place, or a place was skipped
+    │   ├── RunClosed               the run has its `closed` event
+    │   ├── LogUnavailable          the database did not answer           (retryable)
+    │   ├── WriterClosed            the writer takes nothing more
+    │   └── SchemaError             the database is not at this version's schema
+    ├── RunNotFound                 no run of that id
+    ├── ProjectionFailed            a fold or its storage failed at a position
+    ├── BadQuery                    a filter, cursor or parameter makes no sense
+    └── SourceError                 a source of streams said no
+        ├── BadTarget               not a workflow id nor the URL of a stream endpoint
+        ├── MissingKey              fal wants a key and none is set
+        ├── BadTranscript           a file that is no transcript
+        └── UpstreamUnreachable     no answer with a status came           (retryable)
+
+Messages are one line and fit a terminal; the facts are attributes. `retryable` says whether the
+same call may succeed later without anybody changing anything.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RecorderError(Exception):
+    """Base of all errors the recorder raises on purpose."""
+
+    retryable: ClassVar[bool] = False
+
+
+class LogError(RecorderError):
+    """An event log refused a call."""
+
+
+class SequenceConflict(LogError):
+    """The place `(request_id, seq)` holds other bytes, or is not the run's next place."""
+
+    def __init__(self, request_id: str, seq: int, *, next_seq: int) -> None:
+        self.request_id = request_id
+        self.seq = seq
+        self.next_seq = next_seq
+        super().__init__(
+            f"run {request_id}: seq {seq} holds other bytes"
+            if seq < next_seq
+            else f"run {request_id}: seq {seq} would leave a hole, next is {next_seq}"
+        )
+
+
+class RunClosed(LogError):
+    """The run has ended; nothing can follow its `closed` event."""
+
+    def __init__(self, request_id: str, seq: int) -> None:
+        self.request_id = request_id
+        self.seq = seq
+        super().__init__(f"run {request_id} is closed; seq {seq} comes too late")
+
+
+class LogUnavailable(LogError):
+    """The database could not be reached or could not commit; what was sent may be sent again."""
+
+    retryable = True
+
+
+class WriterClosed(LogError):
+    """The log writer has been closed."""
+
+
+class SchemaError(LogError):
+    """The database is not at the schema this version reads and writes."""
+
+
+class RunNotFound(RecorderError):
+    """No run has this request id."""
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        super().__init__(f"no run {request_id}")
+
+
+class ProjectionFailed(RecorderError):
+    """A projection stopped before the event at `position`; recording goes on without it."""
+
+    def __init__(self, name: str, position: int, reason: str) -> None:
+        self.name = name
+        self.position = position
+        self.reason = reason
+        super().__init__(f"projection {name} stopped at position {position}: {reason}")
+
+
+class BadQuery(RecorderError):
+    """A filter, cursor or parameter of a query makes no sense; `field` names it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(f"{field}: {reason}")
+
+
+class SourceError(RecorderError):
+    """A source of streams could not deliver."""
+
+
+class BadTarget(SourceError):
+    """What to run is neither a workflow id nor the URL of a stream endpoint."""
+
+
+class MissingKey(SourceError):
+    """The endpoint wants a fal key and none is configured."""
+
+
+class BadTranscript(SourceError):
+    """A file cannot be read as a transcript; `path` and, where known, `line` tell where."""
+
+    def __init__(self, path: str, reason: str, *, line: int | None = None) -> None:
+        self.path = path
+        self.line = line
+        self.reason = reason
+        super().__init__(f"{path}{'' if line is None else f':{line}'}: {reason}")
+
+
+class UpstreamUnreachable(SourceError):
+    """No answer with a status came back from the endpoint."""
+
+    retryable = True

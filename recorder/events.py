@@ -1,0 +1,403 @@
+"""Events: what a frame says, and where it stands in the log.
+
+`parse` reads a payload into a typed event. It is total: whatever arrives, something of the types
+below comes back, at worst `Unrecognised` with the reason. Facts about the payloads come from fal's
+documentation of workflow streams; every field but `type` is optional there and unknown fields are
+kept, because the frame itself is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Any, Final, Literal, assert_never
+
+import msgspec
+
+from recorder import sse
+
+EventType = Literal["opened", "submit", "completion", "output", "error", "unrecognised", "closed"]
+Source = Literal["http", "transcript", "iterator"]
+CloseReason = Literal["eof", "cut", "client_gone", "timeout", "refused", "recorder_lost", "error"]
+
+WIRE_TYPES: Final = frozenset({"submit", "completion", "output", "error"})
+MAX_LIFTED_CHARACTERS: Final = 512
+MAX_LIFTED_BYTES: Final = 1_024
+"""Two lifted ids of this size still fit an index entry of PostgreSQL (2,704 bytes)."""
+
+MAX_INFERENCE_S: Final = 30 * 24 * 3600
+"""No step of a run takes a month; a larger figure is a mistake of units or worse."""
+
+
+class Submit(msgspec.Struct, frozen=True):
+    """A step was submitted; `step_request_id` is fal's id of the step, not of the run."""
+
+    node_id: str | None = None
+    app_id: str | None = None
+    step_request_id: str | None = None
+    anomaly: str | None = None
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """A step finished; `output` is its JSON text as it came, unread."""
+
+    node_id: str | None = None
+    app_id: str | None = None
+    step_request_id: str | None = None
+    output: bytes | None = None
+    anomaly: str | None = None
+
+
+class Output(msgspec.Struct, frozen=True):
+    """The workflow is done; `output` is its JSON text as it came, unread."""
+
+    node_id: str | None = None
+    app_id: str | None = None
+    step_request_id: str | None = None
+    output: bytes | None = None
+    anomaly: str | None = None
+
+
+class Error(msgspec.Struct, frozen=True):
+    """A step failed, or the run where no node is named; `error` is its JSON text as it came."""
+
+    node_id: str | None = None
+    app_id: str | None = None
+    step_request_id: str | None = None
+    message: str | None = None
+    error: bytes | None = None
+    anomaly: str | None = None
+
+
+class Unrecognised(msgspec.Struct, frozen=True):
+    """A frame that is none of fal's events; its bytes are in the log like any other's."""
+
+    anomaly: str
+    node_id: None = None
+    app_id: None = None
+    step_request_id: None = None
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """The recorder began a run. Its frame is this document, written by us.
+
+    Attributes:
+        workflow: `workflows/{owner}/{name}`, or whatever endpoint id was called.
+        source: Where the bytes come from.
+        upstream_request_id: `x-fal-request-id` as it came; None where upstream gave none.
+        url: The address called, credentials removed.
+        input: The request body, as text; None where unknown or not UTF-8.
+        input_base64: The request body where it is not UTF-8.
+        request_headers: Redacted.
+        status: Upstream's HTTP status; None where there was no HTTP.
+        response_headers: Redacted.
+        recorder: The recorder instance that wrote this; set by the recording.
+        recording: Random, so that two recordings never open with the same bytes; set likewise.
+        timed: Whether the events' times are those of the stream; a bare transcript has none, and
+            its durations are unknown, not zero.
+    """
+
+    workflow: str
+    source: Source
+    recorder: str = ""
+    recording: str = ""
+    upstream_request_id: str | None = None
+    url: str | None = None
+    input: str | None = None
+    input_base64: str | None = None
+    request_headers: dict[str, str] = {}
+    status: int | None = None
+    response_headers: dict[str, str] = {}
+    timed: bool = True
+    node_id: None = None
+    app_id: None = None
+    step_request_id: None = None
+
+
+class Closed(msgspec.Struct, frozen=True, kw_only=True):
+    """The recorder ended a run. Its frame is this document, written by us.
+
+    Attributes:
+        reason: Why the stream ended.
+        detail: One line more about it.
+        trailing: Bytes after the last frame, as text; together with the frames, the exact body.
+        trailing_base64: The same where they are not UTF-8.
+    """
+
+    reason: CloseReason
+    detail: str | None = None
+    trailing: str | None = None
+    trailing_base64: str | None = None
+    node_id: None = None
+    app_id: None = None
+    step_request_id: None = None
+
+
+WireEvent = Submit | Completion | Output | Error | Unrecognised
+Event = Opened | WireEvent | Closed
+
+_TYPES: Final[dict[type, EventType]] = {
+    Opened: "opened",
+    Submit: "submit",
+    Completion: "completion",
+    Output: "output",
+    Error: "error",
+    Unrecognised: "unrecognised",
+    Closed: "closed",
+}
+
+
+def type_of(event: Event) -> EventType:
+    """The log's name for the kind of event."""
+    return _TYPES[type(event)]
+
+
+_ABSENT: Final = msgspec.Raw()
+
+
+class _Wire(msgspec.Struct):
+    """The fields we look at, payloads left raw; anything else in the object is passed over."""
+
+    type: str
+    node_id: str | None = None
+    app_id: str | None = None
+    request_id: str | None = None
+    message: str | None = None
+    output: msgspec.Raw = _ABSENT
+    error: msgspec.Raw = _ABSENT
+
+
+class _TimedOutput(msgspec.Struct):
+    timings: Any = None
+
+
+_decode_wire = msgspec.json.Decoder(_Wire).decode
+_decode_timed = msgspec.json.Decoder(_TimedOutput).decode
+_decode_opened = msgspec.json.Decoder(Opened).decode
+_decode_closed = msgspec.json.Decoder(Closed).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def parse(data: str) -> WireEvent:
+    """Reads a frame's data. Never raises.
+
+    Strict JSON with fields of the documented types takes the short way. The rest is read as
+    Python's `json` reads it (NaN, unpaired surrogates, ids that are numbers) and carries an
+    anomaly; what cannot be read at all is `Unrecognised`.
+    """
+    try:
+        wire = _decode_wire(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _parse_leniently(data)
+    return _typed(wire, None)
+
+
+def _typed(wire: _Wire, anomaly: str | None) -> WireEvent:
+    ids = (wire.node_id, wire.app_id, wire.request_id)
+    match wire.type:
+        case "submit":
+            return Submit(*ids, anomaly)
+        case "completion":
+            return Completion(*ids, _raw(wire.output), anomaly)
+        case "output":
+            return Output(*ids, _raw(wire.output), anomaly)
+        case "error":
+            return Error(*ids, wire.message, _raw(wire.error), anomaly)
+        case _:
+            return Unrecognised("unknown_type")
+
+
+def _parse_leniently(data: str) -> WireEvent:
+    if data.strip() == "[DONE]":
+        return Unrecognised("done_marker")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return Unrecognised("invalid_json")
+    if not isinstance(value, dict):
+        return Unrecognised("not_an_object")
+    if not isinstance(value.get("type"), str):
+        return Unrecognised("no_type")
+    names = ("node_id", "app_id", "request_id", "message")
+    anomaly = (
+        "not_text"
+        if any(not isinstance(value.get(name), str | None) for name in names)
+        else "lenient_json"
+    )
+    node_id, app_id, request_id, message = (_text(value.get(name)) for name in names)
+    output, error = (
+        _dump(value[name]) if name in value else _ABSENT for name in ("output", "error")
+    )
+    wire = _Wire(value["type"], node_id, app_id, request_id, message, output, error)
+    return _typed(wire, anomaly)
+
+
+def _raw(value: msgspec.Raw) -> bytes | None:
+    return bytes(value) or None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str | None) else json.dumps(value)
+
+
+def _dump(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode())
+
+
+def read_inference(completion: Completion) -> tuple[int | None, str | None]:
+    """Returns `timings.inference` in microseconds, and an anomaly where it makes no sense.
+
+    Sense makes a finite number >= 0 (of seconds, by fal's documentation); absent or null is no
+    anomaly.
+    """
+    seconds = _inference(completion.output)
+    if seconds is None:
+        return None, None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None, "bad_inference"
+    if not 0 <= seconds <= MAX_INFERENCE_S:  # false for NaN as well
+        return None, "bad_inference"
+    return round(seconds * 1_000_000), None
+
+
+def _inference(output: bytes | None) -> object:
+    if output is None or b"timings" not in output:
+        return None
+    try:
+        timings = _decode_timed(output).timings
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        timings = _timings_leniently(output)
+    return timings.get("inference") if isinstance(timings, dict) else None
+
+
+def _timings_leniently(output: bytes) -> object:
+    try:
+        value = json.loads(output)
+    except (ValueError, RecursionError):
+        return None
+    return value.get("timings") if isinstance(value, dict) else None
+
+
+def lift(value: str | None) -> str | None:
+    """Makes an id fit for a column: itself, or `sha256:…` of it.
+
+    A column is for finding. What no database can hold (NUL, unpaired surrogates) and what is too
+    long for an index (over 512 characters or 1,024 bytes of UTF-8) is found by its digest; the
+    frame keeps the id itself.
+    """
+    if value is None:
+        return None
+    if len(value) <= MAX_LIFTED_CHARACTERS and value.isascii() and "\0" not in value:
+        return value
+    encoded = value.encode("utf-8", "surrogatepass")
+    storable = (
+        len(value) <= MAX_LIFTED_CHARACTERS
+        and len(encoded) <= MAX_LIFTED_BYTES
+        and "\0" not in value
+        and not any("\ud800" <= character <= "\udfff" for character in value)
+    )
+    return value if storable else f"sha256:{hashlib.sha256(encoded).hexdigest()}"
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    """An event on its way into the log.
+
+    Attributes:
+        request_id: The run.
+        seq: Place in the run, from 0 without holes.
+        type: The kind of event.
+        frame: Exact bytes; for `opened` and `closed` the document of ours.
+        received_at: Wall clock, microseconds since 1970 in UTC.
+        elapsed_us: Monotonic time since the run began, in microseconds.
+        node_id, app_id, step_request_id: Lifted, see `lift`.
+    """
+
+    request_id: str
+    seq: int
+    type: EventType
+    frame: bytes
+    received_at: int
+    elapsed_us: int
+    node_id: str | None = None
+    app_id: str | None = None
+    step_request_id: str | None = None
+
+
+class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
+    """An event of the log; the fields stand in the order of the table's columns.
+
+    What is not named here is as in `NewEvent`.
+
+    Attributes:
+        position: Place in the whole log, dense from 1, in commit order.
+        frame: None once erased.
+        salt: Random bytes that keep a short frame's digest from being guessed; None once erased.
+        frame_digest: sha256 of salt and frame.
+        chain: Hash over this row and the chain before it; see `recorder.chain`.
+    """
+
+    position: int
+    request_id: str
+    seq: int
+    type: EventType
+    node_id: str | None
+    app_id: str | None
+    step_request_id: str | None
+    received_at: int
+    elapsed_us: int
+    frame: bytes | None
+    salt: bytes | None
+    frame_digest: bytes
+    chain: bytes
+
+    @cached_property
+    def event(self) -> Event:
+        """What the frame says, read now by this version's rules."""
+        return _read(self)
+
+    @property
+    def payload(self) -> bytes | None:
+        """The JSON text the event carries; None where it is erased or dispatched nothing."""
+        if self.frame is None or self.type in ("opened", "closed"):
+            return self.frame
+        data = sse.decode_data(self.frame, strip_bom=self.seq <= 1)
+        return None if data is None else data.encode("utf-8", "surrogatepass")
+
+
+def _read(logged: LoggedEvent) -> Event:
+    kind, frame = logged.type, logged.frame
+    ids = (logged.node_id, logged.app_id, logged.step_request_id)
+    if frame is None:
+        return _read_erased(kind, ids)
+    if kind == "opened":
+        return _decode_opened(frame)
+    if kind == "closed":
+        return _decode_closed(frame)
+    data = sse.decode_data(frame, strip_bom=logged.seq <= 1)
+    return Unrecognised("oversize") if data is None else parse(data)
+
+
+def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]) -> Event:
+    match kind:
+        case "opened":
+            return Opened(workflow="", source="iterator")
+        case "submit":
+            return Submit(*ids)
+        case "completion":
+            return Completion(*ids)
+        case "output":
+            return Output(*ids)
+        case "error":
+            return Error(*ids)
+        case "unrecognised":
+            return Unrecognised("erased")
+        case "closed":
+            return Closed(reason="eof")
+        case _:
+            assert_never(kind)
+
+
+def encode_document(document: Opened | Closed) -> bytes:
+    """The frame of an event of ours: JSON, fields in the order of the type."""
+    return _encode(document)

@@ -1,0 +1,1 @@
+"""Folds: run and step state as pure functions of the log."""

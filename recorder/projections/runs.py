@@ -1,0 +1,363 @@
+"""The fold of one run and its steps.
+
+`fold(state, events)` is pure and total: it works on a private copy and takes any history, however
+odd; what is odd is counted by name in `anomalies` (the names are listed in docs/anomalies.md). It
+is linear in the events, so folding a batch costs no more than folding its events one by one, and
+folding in any batches gives the same state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Literal, assert_never
+
+import msgspec
+
+from recorder.events import (
+    Closed,
+    CloseReason,
+    Completion,
+    Error,
+    LoggedEvent,
+    Opened,
+    Output,
+    Submit,
+    Unrecognised,
+    lift,
+    read_inference,
+)
+from recorder.projections.steps import (
+    MAX_BODY_CHARACTERS,
+    Failure,
+    Step,
+    StepKey,
+    StepStatus,
+)
+
+RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"]
+
+EMPTY_STEPS: Mapping[StepKey, Step] = {}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's state as of the log position `as_of_position`.
+
+    Attributes:
+        request_id: The run.
+        workflow: `workflows/{owner}/{name}`; "" where no `opened` event told.
+        opened_at: When the request went out, microseconds since 1970 in UTC.
+        closed_at: When the stream ended; None while it goes on.
+        duration_us: Monotonic time from request to end; None while it goes on.
+        first_event_us: Monotonic time from request to fal's first event.
+        timed: Whether the stream's times are known; if not, all times but the wall clock's are None.
+        events: How many events are folded in, the recorder's own included.
+        first_position: The run's first event in the log; later runs have higher ones.
+        steps: By node and attempt.
+        anomalies: How often what was odd.
+        error: The first failure of the run.
+    """
+
+    request_id: str
+    workflow: str = ""
+    source: str = ""
+    status: RunStatus = "running"
+    opened_at: int | None = None
+    closed_at: int | None = None
+    duration_us: int | None = None
+    first_event_us: int | None = None
+    close_reason: CloseReason | None = None
+    timed: bool = True
+    events: int = 0
+    first_position: int = 0
+    as_of_position: int = 0
+    steps: Mapping[StepKey, Step] = EMPTY_STEPS
+    anomalies: Mapping[str, int] = {}
+    error: Failure | None = None
+
+    def ordered_steps(self) -> list[Step]:
+        """The steps in the order they came up."""
+        return sorted(self.steps.values(), key=lambda step: (step.first_seq, step.attempt))
+
+
+def new_run(request_id: str) -> Run:
+    """The state before any event."""
+    return Run(request_id=request_id)
+
+
+def evolve(run: Run, event: LoggedEvent) -> Run:
+    """The state after one more event."""
+    return fold(run, (event,))
+
+
+def fold(run: Run, events: Iterable[LoggedEvent]) -> Run:
+    """The state after more events of the same run, given in order of `seq`."""
+    folding = _Folding(run)
+    for event in events:
+        folding.take(event)
+    return folding.result()
+
+
+class _Folding:
+    """A fold under way: a private, changing copy of a run's state."""
+
+    def __init__(self, run: Run) -> None:
+        self.request_id = run.request_id
+        self.workflow = run.workflow
+        self.source = run.source
+        self.status: RunStatus = run.status
+        self.opened_at = run.opened_at
+        self.closed_at = run.closed_at
+        self.duration_us = run.duration_us
+        self.first_event_us = run.first_event_us
+        self.close_reason = run.close_reason
+        self.timed = run.timed
+        self.events = run.events
+        self.first_position = run.first_position
+        self.as_of_position = run.as_of_position
+        self.steps = dict(run.steps)
+        self.anomalies = dict(run.anomalies)
+        self.error = run.error
+        self.attempts: dict[str, int] = {}
+        self.by_step_request: dict[tuple[str, str], StepKey] = {}
+        for step in run.steps.values():
+            self._index(step)
+
+    def result(self) -> Run:
+        return Run(
+            request_id=self.request_id,
+            workflow=self.workflow,
+            source=self.source,
+            status=self.status,
+            opened_at=self.opened_at,
+            closed_at=self.closed_at,
+            duration_us=self.duration_us,
+            first_event_us=self.first_event_us,
+            close_reason=self.close_reason,
+            timed=self.timed,
+            events=self.events,
+            first_position=self.first_position,
+            as_of_position=self.as_of_position,
+            steps=self.steps,
+            anomalies=self.anomalies,
+            error=self.error,
+        )
+
+    def take(self, logged: LoggedEvent) -> None:
+        event = logged.event
+        self.events += 1
+        self.first_position = self.first_position or logged.position
+        self.as_of_position = logged.position
+        match event:
+            case Opened():
+                self._opened(logged, event)
+            case Submit():
+                self._arrived(logged, event.anomaly)
+                self._submit(logged)
+            case Completion():
+                self._arrived(logged, event.anomaly)
+                self._completion(logged, event)
+            case Output():
+                self._arrived(logged, event.anomaly)
+                self._output()
+            case Error():
+                self._arrived(logged, event.anomaly)
+                self._error(logged, event)
+            case Unrecognised():
+                self._arrived(logged, event.anomaly)
+            case Closed():
+                self._closed(logged, event)
+            case _:
+                assert_never(event)
+
+    def _elapsed_us(self, logged: LoggedEvent) -> int | None:
+        return logged.elapsed_us if self.timed else None
+
+    def _count(self, anomaly: str) -> None:
+        self.anomalies[anomaly] = self.anomalies.get(anomaly, 0) + 1
+
+    def _arrived(self, logged: LoggedEvent, anomaly: str | None) -> None:
+        if self.first_event_us is None:
+            self.first_event_us = self._elapsed_us(logged)
+        if anomaly is not None:
+            self._count(anomaly)
+        if self.status == "completed":
+            self._count("event_after_output")
+        elif self.status == "failed":
+            self._count("event_after_error")
+
+    def _opened(self, logged: LoggedEvent, event: Opened) -> None:
+        self.workflow = lift(event.workflow) or ""
+        self.source = event.source
+        self.timed = event.timed
+        self.opened_at = logged.received_at - logged.elapsed_us
+        given = lift(event.upstream_request_id)
+        if given is not None and given != self.request_id:
+            self._count("reused_request_id")
+        if event.status is not None:
+            self._check_answer(event.status, event.response_headers, given)
+
+    def _check_answer(self, status: int, headers: Mapping[str, str], given: str | None) -> None:
+        if given is None:
+            self._count("no_request_id")
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if 200 <= status < 300 and media_type != "text/event-stream":
+            self._count("not_an_event_stream")
+
+    def _submit(self, logged: LoggedEvent) -> None:
+        node_id = self._node(logged)
+        attempt = self.attempts.get(node_id, 0) + 1
+        if attempt > 1:
+            self._count("repeated_submit")
+        self._put(
+            Step(
+                node_id=node_id,
+                attempt=attempt,
+                first_seq=logged.seq,
+                app_id=logged.app_id,
+                step_request_id=logged.step_request_id,
+                submitted_us=self._elapsed_us(logged),
+            )
+        )
+
+    def _completion(self, logged: LoggedEvent, event: Completion) -> None:
+        step = self._step_to_finish(logged, "completion")
+        if step is None:
+            return
+        inference_us, anomaly = read_inference(event)
+        if anomaly is not None:
+            self._count(anomaly)
+        self._finish(step, logged, "completed", inference_us=inference_us)
+
+    def _output(self) -> None:
+        if self.status == "completed":
+            self._count("repeated_output")
+        self.status = "completed"
+
+    def _error(self, logged: LoggedEvent, event: Error) -> None:
+        failure = _failure(event)
+        if self.status == "running":
+            self.status = "failed"
+        if self.error is None:
+            self.error = failure
+        if logged.node_id is None:
+            self._count("error_without_node")
+            return
+        step = self._step_to_finish(logged, "error")
+        if step is not None:
+            self._finish(step, logged, "failed", failure=failure)
+
+    def _closed(self, logged: LoggedEvent, event: Closed) -> None:
+        self.closed_at = logged.received_at
+        self.duration_us = self._elapsed_us(logged)
+        self.close_reason = event.reason
+        if (event.trailing or event.trailing_base64) and event.reason != "refused":
+            self._count("trailing_bytes")
+        if self.status == "running":
+            self.status = _status_at_close(event.reason)
+        if self.error is None and event.reason not in ("eof", "client_gone"):
+            self.error = Failure(message=event.detail or event.reason, body=_refusal(event))
+        for key, step in self.steps.items():
+            if step.status == "running":
+                self.steps[key] = msgspec.structs.replace(step, status="unfinished")
+
+    def _step_to_finish(self, logged: LoggedEvent, what: str) -> Step | None:
+        """The running step an event ends: by step request id, else the node's latest.
+
+        A node never submitted gets a step with an unknown start; a node whose latest attempt has
+        ended gets none, the event is only counted.
+        """
+        node_id = self._node(logged)
+        latest = self.attempts.get(node_id, 0)
+        if not latest:
+            self._count(f"{what}_without_submit")
+            return Step(
+                node_id=node_id,
+                attempt=1,
+                first_seq=logged.seq,
+                app_id=logged.app_id,
+                step_request_id=logged.step_request_id,
+            )
+        key = self.by_step_request.get((node_id, logged.step_request_id or ""), (node_id, latest))
+        step = self.steps[key]
+        if step.status != "running":
+            self._count(f"repeated_{what}")
+            return None
+        return step
+
+    def _finish(
+        self,
+        step: Step,
+        logged: LoggedEvent,
+        status: StepStatus,
+        *,
+        inference_us: int | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        self._put(
+            Step(
+                node_id=step.node_id,
+                attempt=step.attempt,
+                first_seq=step.first_seq,
+                app_id=step.app_id or logged.app_id,
+                step_request_id=step.step_request_id or logged.step_request_id,
+                status=status,
+                submitted_us=step.submitted_us,
+                finished_us=self._elapsed_us(logged),
+                inference_us=inference_us,
+                error=failure,
+            )
+        )
+
+    def _put(self, step: Step) -> None:
+        self.steps[step.node_id, step.attempt] = step
+        self._index(step)
+
+    def _index(self, step: Step) -> None:
+        key = (step.node_id, step.attempt)
+        self.attempts[step.node_id] = max(step.attempt, self.attempts.get(step.node_id, 0))
+        if step.step_request_id is not None:
+            self.by_step_request[step.node_id, step.step_request_id] = key
+
+    def _node(self, logged: LoggedEvent) -> str:
+        if logged.node_id is None:
+            self._count("no_node_id")
+            return ""
+        return logged.node_id
+
+
+def _status_at_close(reason: CloseReason) -> RunStatus:
+    match reason:
+        case "client_gone":
+            return "cancelled"
+        case "refused":
+            return "failed"
+        case "eof" | "cut" | "timeout" | "recorder_lost" | "error":
+            return "interrupted"
+        case _:
+            assert_never(reason)
+
+
+def _refusal(event: Closed) -> str | None:
+    body = event.trailing if event.reason == "refused" else None
+    return None if body is None or len(body) > MAX_BODY_CHARACTERS else body
+
+
+def _failure(event: Error) -> Failure:
+    """Reads `{"status": …, "body": …}` where the error has that shape, else keeps it whole."""
+    if event.error is None:
+        return Failure(message=event.message)
+    text = event.error.decode("utf-8", "surrogatepass")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    status = value.get("status") if isinstance(value, dict) else None
+    if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status < 1000:
+        status = None
+    body = json.dumps(value["body"]) if isinstance(value, dict) and "body" in value else text
+    return Failure(
+        message=event.message,
+        status=status,
+        body=body if len(body) <= MAX_BODY_CHARACTERS else None,
+    )

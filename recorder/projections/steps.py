@@ -1,0 +1,71 @@
+"""The fold of one step: one submission of a node in a run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+StepStatus = Literal["running", "completed", "failed", "unfinished"]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a step or a run failed.
+
+    Attributes:
+        message: One line, as upstream put it.
+        status: HTTP status of the failure where known.
+        body: The answer's body: JSON text where it is JSON, else as it came. None where absent or
+            longer than `MAX_BODY_CHARACTERS`.
+    """
+
+    message: str | None = None
+    status: int | None = None
+    body: str | None = None
+
+
+MAX_BODY_CHARACTERS = 65_536
+"""A longer error body stays in its frame only."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's state. All times in microseconds since the run began, monotonic.
+
+    Attributes:
+        node_id: The node, "" where the event named none.
+        attempt: 1 for the node's first submission in the run.
+        first_seq: The event that made this step; steps are shown in this order.
+        submitted_us: None where no submit was seen, then `duration_us` is unknown, not zero.
+        finished_us: None while running and for unfinished steps.
+        inference_us: What the app says it took; None where it does not say, or says nonsense.
+    """
+
+    node_id: str
+    attempt: int
+    first_seq: int
+    app_id: str | None = None
+    step_request_id: str | None = None
+    status: StepStatus = "running"
+    submitted_us: int | None = None
+    finished_us: int | None = None
+    inference_us: int | None = None
+    error: Failure | None = None
+
+    @property
+    def duration_us(self) -> int | None:
+        """From submit to finish."""
+        if self.submitted_us is None or self.finished_us is None:
+            return None
+        return self.finished_us - self.submitted_us
+
+    @property
+    def overhead_us(self) -> int | None:
+        """Duration less inference. Negative where the app claims more than passed."""
+        duration_us = self.duration_us
+        if duration_us is None or self.inference_us is None:
+            return None
+        return duration_us - self.inference_us
+
+
+StepKey = tuple[str, int]
+"""`(node_id, attempt)`"""

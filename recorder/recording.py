@@ -1,0 +1,232 @@
+"""A recording: joins the decoder, the clocks and the log writer, beside a stream it never touches.
+
+Every method a capture path calls fails open: whatever goes wrong inside is noted in `fault` and in
+the program's log, and the caller's stream goes on as if nobody listened.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import uuid
+from asyncio import CancelledError
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from recorder import sse
+from recorder.clock import Clock, SystemClock
+from recorder.events import (
+    Closed,
+    CloseReason,
+    Event,
+    NewEvent,
+    Opened,
+    Unrecognised,
+    WireEvent,
+    encode_document,
+    lift,
+    parse,
+    type_of,
+)
+from recorder.store.log import Receipt
+from recorder.writer import Lane, LogWriter
+
+_log = logging.getLogger(__name__)
+
+Item = TypeVar("Item", bound="bytes | Mapping[str, Any]")
+
+RECORDER_INSTANCE: Final = str(uuid.uuid4())
+"""Names this process in the `opened` events it writes."""
+
+
+def new_request_id(clock: Clock) -> str:
+    """A UUIDv7 (RFC 9562): its first 48 bits are the time in milliseconds, so ids sort by time."""
+    milliseconds = clock.now_us() // 1_000
+    random_bits = uuid.uuid4().int
+    value = (milliseconds & (1 << 48) - 1) << 80
+    value |= 0x7 << 76 | (random_bits >> 64 & 0xFFF) << 64
+    value |= 0b10 << 62 | random_bits & (1 << 62) - 1
+    return str(uuid.UUID(int=value))
+
+
+class Recording:
+    """One run being recorded. Make it when the request goes out: its clock starts then.
+
+    Call `open` once, `feed` for every chunk of the body as it came, `close` once. Not for use from
+    several threads at the same time.
+    """
+
+    def __init__(self, writer: LogWriter, *, clock: Clock | None = None) -> None:
+        self.fault: Exception | None = None
+        self._writer = writer
+        self._clock = clock or SystemClock()
+        self._started_us = self._clock.monotonic_us()
+        self._decoder = sse.Decoder()
+        self._seq = 0
+        self._lane: Lane | None = None
+        self._last: Future[list[Receipt]] | None = None
+        self._closed = False
+
+    @property
+    def request_id(self) -> str | None:
+        """The run's id; final once `wait` has returned. None before `open`."""
+        return None if self._lane is None else self._lane.request_id
+
+    def open(self, document: Opened) -> None:
+        """Begins the run in the log."""
+        try:
+            given = lift(document.upstream_request_id)
+            self._lane = Lane(given or new_request_id(self._clock))
+            signed = msgspec.structs.replace(
+                document, recorder=RECORDER_INSTANCE, recording=str(uuid.uuid4())
+            )
+            self._send([self._event(signed, encode_document(signed), self._stamp())])
+        except Exception as error:
+            self._note(error)
+
+    def feed(self, chunk: bytes) -> list[WireEvent]:
+        """Records the next bytes of the body; returns the events they complete."""
+        try:
+            stamp = self._stamp()
+            frames = self._decoder.feed(chunk)
+            events = [_read(frame) for frame in frames]
+            if frames:
+                self._send(
+                    [
+                        self._event(event, frame.raw, stamp)
+                        for event, frame in zip(events, frames, strict=True)
+                    ]
+                )
+            return events
+        except Exception as error:
+            self._note(error)
+            return []
+
+    def feed_event(self, payload: Mapping[str, Any]) -> list[WireEvent]:
+        """Records an event of which only the payload is known; its frame is encoded by us."""
+        try:
+            return self.feed(sse.encode(json.dumps(payload)))
+        except Exception as error:
+            self._note(error)
+            return []
+
+    def close(self, reason: CloseReason, detail: str | None = None) -> None:
+        """Ends the run in the log; idempotent, the first reason stays."""
+        if self._closed or self._lane is None:
+            return
+        self._closed = True
+        try:
+            text, in_base64 = as_text(self._decoder.close())
+            document = Closed(
+                reason=reason, detail=detail, trailing=text, trailing_base64=in_base64
+            )
+            self._send([self._event(document, encode_document(document), self._stamp())])
+        except Exception as error:
+            self._note(error)
+
+    def wait(self, timeout_s: float | None = None) -> Receipt:
+        """Waits until all that was recorded so far is durable; returns the last event's receipt.
+
+        Raises:
+            LogError: It could not be appended.
+            TimeoutError: It took longer.
+        """
+        if self._last is None:
+            raise self.fault or RuntimeError("nothing was recorded")
+        return self._last.result(timeout_s)[-1]
+
+    def _stamp(self) -> tuple[int, int]:
+        """Wall clock and time since the start, both in microseconds."""
+        return self._clock.now_us(), self._clock.monotonic_us() - self._started_us
+
+    def _event(self, event: Event, frame: bytes, stamp: tuple[int, int]) -> NewEvent:
+        assert self._lane is not None
+        seq = self._seq
+        self._seq += 1
+        received_at, elapsed_us = stamp
+        return NewEvent(
+            request_id=self._lane.request_id,
+            seq=seq,
+            type=type_of(event),
+            frame=frame,
+            received_at=received_at,
+            elapsed_us=elapsed_us,
+            node_id=lift(event.node_id),
+            app_id=lift(event.app_id),
+            step_request_id=lift(event.step_request_id),
+        )
+
+    def _send(self, events: list[NewEvent]) -> None:
+        self._last = self._writer.submit(events, lane=self._lane)
+
+    def _note(self, error: Exception) -> None:
+        self.fault = self.fault or error
+        _log.error("recording %s: %s: %s", self.request_id, type(error).__name__, error)
+
+
+def record_items(items: Iterable[Item], recording: Recording) -> Iterator[Item]:
+    """Hands on a stream's items unchanged and records them on the way; closes the recording.
+
+    Items are chunks of the body (`bytes`), or events of which only the payload is known (mappings).
+    """
+    with _closing(recording):
+        for item in items:
+            _take(recording, item)
+            yield item
+
+
+async def record_async_items(
+    items: AsyncIterable[Item], recording: Recording
+) -> AsyncIterator[Item]:
+    """`record_items` for an asynchronous stream."""
+    with _closing(recording):
+        async for item in items:
+            _take(recording, item)
+            yield item
+
+
+def _take(recording: Recording, item: bytes | Mapping[str, Any]) -> None:
+    if isinstance(item, bytes):
+        recording.feed(item)
+    else:
+        recording.feed_event(item)
+
+
+@contextmanager
+def _closing(recording: Recording) -> Iterator[None]:
+    """Closes the recording by how the block ends; exceptions pass through."""
+    try:
+        yield
+    except (GeneratorExit, CancelledError, KeyboardInterrupt):
+        recording.close("client_gone")
+        raise
+    except BaseException as error:
+        recording.close("cut", type(error).__name__)
+        raise
+    recording.close("eof")
+
+
+def _read(frame: sse.Frame) -> WireEvent:
+    return Unrecognised("oversize") if frame.oversize else parse(frame.data)
+
+
+def as_text(body: bytes) -> tuple[str | None, str | None]:
+    """Bytes for a JSON document: as text, or in base64 where they are not UTF-8."""
+    if not body:
+        return None, None
+    try:
+        return body.decode(), None
+    except UnicodeDecodeError:
+        return None, base64.b64encode(body).decode()
+
+
+def body_of(document: Closed) -> bytes:
+    """The bytes after the last frame, as they were received."""
+    if document.trailing_base64 is not None:
+        return base64.b64decode(document.trailing_base64)
+    return (document.trailing or "").encode()

@@ -1,0 +1,96 @@
+"""Running workflows through the recorder: the request goes out, the stream comes in, both are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+
+from recorder import redaction
+from recorder.clock import Clock
+from recorder.events import Opened, WireEvent
+from recorder.recording import Recording, as_text
+from recorder.sources.http import Answer, Target, post, request_headers
+from recorder.writer import LogWriter
+
+
+class WorkflowRun:
+    """A run under way: iterate for its events, as they come.
+
+    The run is in the log as soon as upstream has answered with a status; before that nothing is
+    known to have happened, and nothing is recorded.
+
+    Attributes:
+        recording: What is being recorded; its `request_id` is set once iteration has begun.
+        status: Upstream's HTTP status; None before it is known.
+        end: How the stream ended where not by its own end: the exception's name.
+    """
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        target: Target,
+        body: bytes,
+        client: httpx.Client,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self.recording = Recording(writer, clock=clock)
+        self.status: int | None = None
+        self.end: str | None = None
+        self._target = target
+        self._body = body
+        self._client = client
+
+    def __iter__(self) -> Iterator[WireEvent]:
+        """Sends the request and yields the events. A second iteration would be a second paid run.
+
+        A cut connection ends the iteration, with its name in `end`.
+
+        Raises:
+            UpstreamUnreachable: No answer with a status came.
+        """
+        with post(self._client, self._target, self._body) as answer:
+            self.status = answer.status
+            self.recording.open(_opened(self._target, self._body, answer))
+            if answer.status >= 300:
+                self._record_refusal(answer)
+                return
+            yield from self._record_stream(answer)
+
+    def _record_stream(self, answer: Answer) -> Iterator[WireEvent]:
+        recording = self.recording
+        try:
+            for chunk in answer.chunks:
+                yield from recording.feed(chunk)
+        except httpx.HTTPError as error:
+            self.end = type(error).__name__
+            recording.close("cut", self.end)
+        except BaseException as error:
+            recording.close("client_gone", type(error).__name__)
+            raise
+        recording.close("eof")
+
+    def _record_refusal(self, answer: Answer) -> None:
+        detail = f"upstream answered {answer.status}"
+        try:
+            for chunk in answer.chunks:
+                self.recording.feed(chunk)
+        except httpx.HTTPError as error:
+            detail = f"{detail}, then {type(error).__name__}"
+        self.recording.close("refused", detail)
+
+
+def _opened(target: Target, body: bytes, answer: Answer) -> Opened:
+    text, in_base64 = as_text(body)
+    return Opened(
+        workflow=target.workflow,
+        source="http",
+        upstream_request_id=answer.request_id,
+        url=redaction.url(target.url),
+        input=text,
+        input_base64=in_base64,
+        request_headers=redaction.headers(request_headers(target).items()),
+        status=answer.status,
+        response_headers=redaction.headers(answer.headers),
+    )

@@ -1,0 +1,1 @@
+"""Adapters to SQL: tables, engines, the event log, and the tables derived from it."""

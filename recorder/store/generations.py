@@ -1,0 +1,213 @@
+"""Writing the tables derived from the log, and swapping one generation of them for another.
+
+Rows carry a generation. Readers see the generation that `projections` names as live, so a rebuild
+fills another one beside it and a single update swaps the two. Every function here works inside the
+caller's transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from recorder.errors import LogError
+from recorder.projections.runs import Run
+from recorder.projections.steps import Failure, Step
+from recorder.store.tables import projections, runs, steps
+
+RUNS: Final = "runs"
+"""The projection that fills `runs` and `steps`."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """How far a projection has come: everything up to `position` is in `generation`."""
+
+    generation: int
+    position: int
+
+
+def read_checkpoint(connection: Connection, name: str, *, lock: bool = False) -> Checkpoint:
+    """How far a projection has come; `lock` keeps it there until the transaction ends."""
+    query = select(projections.c.generation, projections.c.position).where(
+        projections.c.name == name
+    )
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise LogError(f"there is no projection {name}")
+    return Checkpoint(*row)
+
+
+def move_checkpoint(connection: Connection, name: str, checkpoint: Checkpoint) -> None:
+    """Notes how far a projection has come, in the transaction that writes its rows."""
+    connection.execute(
+        update(projections)
+        .where(projections.c.name == name)
+        .values(generation=checkpoint.generation, position=checkpoint.position)
+    )
+
+
+def start_generation(connection: Connection, name: str, live: str) -> Checkpoint:
+    """Begins an empty generation beside the live one, for a projection being rebuilt."""
+    generation = read_checkpoint(connection, live).generation + 1
+    connection.execute(delete(projections).where(projections.c.name == name))
+    drop_generation(connection, generation)
+    connection.execute(insert(projections).values(name=name, generation=generation, position=0))
+    return Checkpoint(generation, 0)
+
+
+def end_generation(connection: Connection, name: str) -> None:
+    """Forgets a rebuild's checkpoint, once its generation is live."""
+    connection.execute(delete(projections).where(projections.c.name == name))
+
+
+def drop_generation(connection: Connection, generation: int) -> None:
+    """Deletes a generation's rows."""
+    for table in (steps, runs):
+        connection.execute(delete(table).where(table.c.generation == generation))
+
+
+def write_runs(
+    connection: Connection, generation: int, changed: Iterable[tuple[Run, Iterable[Step]]]
+) -> None:
+    """Inserts or replaces runs, and those of their steps that changed."""
+    run_rows = []
+    step_rows = []
+    for run, changed_steps in changed:
+        run_rows.append(_run_row(generation, run))
+        step_rows += [_step_row(generation, run.request_id, step) for step in changed_steps]
+    for table, rows in ((runs, run_rows), (steps, step_rows)):
+        if rows:
+            connection.execute(_UPSERTS[connection.dialect.name, table.name], rows)
+
+
+def _failure_column(failure: Failure | None) -> str | None:
+    # Plain ASCII: no database refuses an escaped NUL or surrogate.
+    return None if failure is None else json.dumps(msgspec.structs.asdict(failure))
+
+
+def _run_row(generation: int, run: Run) -> dict[str, object]:
+    return {
+        "generation": generation,
+        "request_id": run.request_id,
+        "workflow": run.workflow,
+        "source": run.source,
+        "status": run.status,
+        "opened_at": run.opened_at,
+        "closed_at": run.closed_at,
+        "duration_us": run.duration_us,
+        "first_event_us": run.first_event_us,
+        "close_reason": run.close_reason,
+        "timed": int(run.timed),
+        "events": run.events,
+        "first_position": run.first_position,
+        "as_of_position": run.as_of_position,
+        "anomalies": json.dumps(dict(sorted(run.anomalies.items()))),
+        "error": _failure_column(run.error),
+    }
+
+
+def _step_row(generation: int, request_id: str, step: Step) -> dict[str, object]:
+    return {
+        "generation": generation,
+        "request_id": request_id,
+        "node_id": step.node_id,
+        "attempt": step.attempt,
+        "first_seq": step.first_seq,
+        "app_id": step.app_id,
+        "step_request_id": step.step_request_id,
+        "status": step.status,
+        "submitted_us": step.submitted_us,
+        "finished_us": step.finished_us,
+        "inference_us": step.inference_us,
+        "error": _failure_column(step.error),
+    }
+
+
+def _upsert(dialect: Any, table: Table) -> Any:
+    statement = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
+    return statement.values(values).on_conflict_do_update(
+        index_elements=keys,
+        set_={
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if column.name not in keys
+        },
+    )
+
+
+_UPSERTS: Final = {
+    (name, table.name): _upsert(dialect, table)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+    for table in (runs, steps)
+}
+
+
+def count_differences(connection: Connection, live: Checkpoint, built: Checkpoint) -> int:
+    """How many runs two generations tell differently, as far as both have come.
+
+    A run that went on in one generation beyond the other's checkpoint is left out.
+    """
+    until = min(live.position, built.position)
+    a, b = runs.alias(), runs.alias()
+    ours = and_(a.c.generation == live.generation, a.c.as_of_position <= until)
+    same_run = and_(b.c.generation == built.generation, b.c.request_id == a.c.request_id)
+    differs = or_(
+        b.c.request_id.is_(None),
+        and_(b.c.as_of_position <= until, or_(_differ(a, b, runs), _steps_differ(a, b))),
+    )
+    lost = select(func.count()).select_from(a.outerjoin(b, same_run)).where(ours, differs)
+    extra = select(func.count()).select_from(b).where(
+        b.c.generation == built.generation,
+        b.c.as_of_position <= until,
+        ~exists().where(a.c.generation == live.generation, a.c.request_id == b.c.request_id),
+    )  # fmt: skip
+    return connection.execute(lost).scalar_one() + connection.execute(extra).scalar_one()
+
+
+def _differ(a: Any, b: Any, table: Table) -> ColumnElement[bool]:
+    return or_(
+        *(
+            a.c[column.name].is_distinct_from(b.c[column.name])
+            for column in table.columns
+            if column.name != "generation"
+        )
+    )
+
+
+def _steps_differ(a: Any, b: Any) -> ColumnElement[bool]:
+    x, y = steps.alias(), steps.alias()
+    same = exists().where(
+        y.c.generation == b.c.generation,
+        y.c.request_id == b.c.request_id,
+        y.c.node_id == x.c.node_id,
+        y.c.attempt == x.c.attempt,
+        ~_differ(x, y, steps),
+    )
+    of_a = and_(x.c.generation == a.c.generation, x.c.request_id == a.c.request_id)
+    of_b = and_(y.c.generation == b.c.generation, y.c.request_id == b.c.request_id)
+    number_of = select(func.count()).correlate(a, b)
+    return or_(
+        exists().where(of_a, ~same),
+        number_of.select_from(x).where(of_a).scalar_subquery()
+        != number_of.select_from(y).where(of_b).scalar_subquery(),
+    )
