@@ -1,0 +1,169 @@
+"""What an emulator can be told: workflows, latency, faults and limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from emulator.json_text import read_json
+from emulator.problems import Invalid, Problem
+
+EVERY_APP = "*"
+"""The key in ``apps`` for every app that has no entry of its own."""
+
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+ErrorStatus = Annotated[int, Field(ge=400, le=599)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_ModelT = TypeVar("_ModelT", bound=_Model)
+
+
+class FixedLatency(_Model):
+    """The same time for every step."""
+
+    kind: Literal["fixed"] = "fixed"
+    seconds: Seconds
+
+
+class UniformLatency(_Model):
+    """Any time between the two bounds, all equally likely."""
+
+    kind: Literal["uniform"] = "uniform"
+    low_s: Seconds
+    high_s: Seconds
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.low_s > self.high_s:
+            raise ValueError("low_s is above high_s")
+        return self
+
+
+class LognormalLatency(_Model):
+    """Half the steps take longer than ``median_s``; ``sigma`` widens the tail (0.3 to 1)."""
+
+    kind: Literal["lognormal"] = "lognormal"
+    median_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+    sigma: Annotated[float, Field(ge=0, le=3)] = 0.5
+
+
+Latency = Annotated[FixedLatency | UniformLatency | LognormalLatency, Field(discriminator="kind")]
+
+
+class AppFaults(_Model):
+    """How one app behaves. Latency comes on top of the real work, and before an error.
+
+    ``error_body`` of None means fal's ``{"detail": ..}`` with a short text.
+    """
+
+    latency: Latency | None = None
+    error_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    error_status: ErrorStatus = 500
+    error_body: Any = None
+
+
+class StreamFaults(_Model):
+    """How the connection behaves. Events are counted from 1; pings do not count.
+
+    Attributes:
+        http_status: Answer this status at once and run nothing.
+        http_body: The body that goes with it; a string is sent as text, anything else as JSON.
+        cut_after_events: Break the connection after so many events, without ending the body.
+        cut_extra_bytes: Send so many bytes of the next event before the cut.
+        stall_after_events: Send nothing, not even a ping, for ``stall_s`` after so many events.
+    """
+
+    http_status: ErrorStatus | None = None
+    http_body: Any = None
+    cut_after_events: Annotated[int, Field(ge=0)] | None = None
+    cut_extra_bytes: Annotated[int, Field(ge=0)] = 0
+    stall_after_events: Annotated[int, Field(ge=0)] | None = None
+    stall_s: Seconds = 0.0
+
+
+class Faults(_Model):
+    """Behaviour of a run: what the header ``x-emulator-fault`` carries.
+
+    ``apps`` is keyed by app id, or `EVERY_APP`. With a ``seed`` every latency, error and drawn seed
+    repeats; without one they differ from run to run.
+    """
+
+    apps: dict[str, AppFaults] = {}
+    stream: StreamFaults = StreamFaults()
+    seed: int | None = None
+
+    def overridden_by(self, other: Faults) -> Faults:
+        """These faults, with whatever ``other`` sets in their place (apps one by one)."""
+        return Faults(
+            apps=self.apps | other.apps,
+            stream=other.stream if "stream" in other.model_fields_set else self.stream,
+            seed=other.seed if "seed" in other.model_fields_set else self.seed,
+        )
+
+    def of_app(self, app: str) -> AppFaults:
+        """The entry of the app itself, else that of every app, else no faults."""
+        return self.apps.get(app) or self.apps.get(EVERY_APP) or AppFaults()
+
+
+class EmulatorSettings(_Model):
+    r"""All options of an emulator.
+
+    Attributes:
+        workflows_dir: A folder of definitions, offered beside the shipped ones.
+        workflows: More definitions by id (``owner/name``); they win over files.
+        apps, stream, seed: As in `Faults`, for every run.
+        ping_interval_s: Time between two keep-alive comments.
+        max_body_bytes: Longer request bodies are answered with 413.
+        media_bytes: How much produced media is kept; the least recently used goes first.
+        ensure_ascii: Write non-ASCII text as ``\uXXXX`` (Python's default) or as UTF-8.
+    """
+
+    workflows_dir: Path | None = None
+    workflows: dict[str, Any] = {}
+    apps: dict[str, AppFaults] = {}
+    stream: StreamFaults = StreamFaults()
+    seed: int | None = None
+    ping_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
+    max_body_bytes: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
+    media_bytes: Annotated[int, Field(gt=0)] = 256 * 1024 * 1024
+    ensure_ascii: bool = True
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Read settings from a JSON file with these field names.
+
+        Raises:
+            OSError: the file cannot be read.
+            Invalid: it is no JSON, or a field is unknown or has a wrong value.
+        """
+        return _validated(cls, path.read_bytes())
+
+    @property
+    def faults(self) -> Faults:
+        """What applies to a run whose request says nothing."""
+        return Faults(apps=self.apps, stream=self.stream, seed=self.seed)
+
+
+def read_faults(raw: bytes) -> Faults:
+    """Faults from the JSON of the header ``x-emulator-fault``.
+
+    Raises:
+        Invalid: it is no JSON, or a field is unknown or has a wrong value.
+    """
+    return _validated(Faults, raw)
+
+
+def _validated(model: type[_ModelT], raw: bytes) -> _ModelT:
+    document = read_json(raw)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise Invalid(
+            Problem(entry["loc"], entry["msg"], entry["type"]) for entry in error.errors()
+        ) from None
