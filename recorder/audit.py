@@ -57,6 +57,12 @@ def verify(log: EventLog, *, progress: Callable[[int], object] | None = None) ->
             erased += logged.frame is None
         if progress is not None:
             progress(position)
+    # Read before the head is read again: rows and head move together, so what stands beyond the
+    # newer head was never appended.
+    beyond = log.read(position, 1)
+    if beyond and log.head().position < beyond[0].position:
+        reason = "events stand beyond the head"
+        return Verdict(head.epoch, position, value, erased, beyond[0].position, reason)
     if value != head.chain:
         reason = "the head does not match the last event"
         return Verdict(head.epoch, position, value, erased, position, reason)
@@ -85,5 +91,6 @@ def _fault(epoch: str, previous: bytes, position: int, logged: LoggedEvent) -> s
 
 def _frame_holds(logged: LoggedEvent) -> bool:
     if logged.frame is None or logged.salt is None:
-        return True
+        # An erasure takes both. A frame without its salt could be anything.
+        return logged.frame is logged.salt
     return chain.frame_digest(logged.salt, logged.frame) == logged.frame_digest

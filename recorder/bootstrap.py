@@ -177,13 +177,18 @@ class Recorder:
             self.log, self.writer, path, workflow=workflow, request_id=request_id
         )
 
+    def _settle(self) -> None:
+        """Makes sure that whoever recorded something here reads it now."""
+        self.writer.flush()
+        self.projector.catch_up()
+
     def run(self, request_id: str) -> Run:
         """A run with its steps, as of now.
 
         Raises:
             RunNotFound: There is none of this id.
         """
-        self.projector.catch_up()
+        self._settle()
         run = self.views.run(request_id)
         if run is None:
             raise RunNotFound(request_id)
@@ -193,11 +198,12 @@ class Recorder:
         self, wanted: RunFilter | None = None, *, limit: int = 50, before: int | None = None
     ) -> Page:
         """A page of runs as of now, newest first; see `Views.page`."""
-        self.projector.catch_up()
+        self._settle()
         return self.views.page(wanted or RunFilter(), limit=limit, before=before)
 
     def events(self, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
         """The events of a run, in order of `seq`; none if there is no such run."""
+        self.writer.flush()
         return run_events(self.log, lift(request_id) or "", after_seq)
 
     def follow(

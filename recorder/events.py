@@ -212,9 +212,13 @@ def _parse_leniently(data: str) -> WireEvent:
     if data.strip() == "[DONE]":
         return Unrecognised("done_marker")
     try:
-        value = json.loads(data)
+        return _of_json(json.loads(data))
     except (ValueError, RecursionError):
+        # Writing needs a deeper stack than reading, so re-encoding a field can fail as well.
         return Unrecognised("invalid_json")
+
+
+def _of_json(value: object) -> WireEvent:
     if not isinstance(value, dict):
         return Unrecognised("not_an_object")
     if not isinstance(value.get("type"), str):

@@ -9,7 +9,7 @@ import msgspec
 
 from recorder.clock import SystemClock
 from recorder.errors import BadTranscript
-from recorder.events import Opened
+from recorder.events import Opened, lift
 from recorder.recording import Recording
 from recorder.sources import transcript
 from recorder.store.log import EventLog
@@ -58,7 +58,7 @@ def import_transcript(
     pieces = list(transcript.read(path))
     if not pieces:
         raise BadTranscript(str(path), "is empty")
-    request_id = request_id or _name(pieces)
+    request_id = lift(request_id) or _name(pieces)
     if log.read_run(request_id, limit=1):
         return Imported(str(path), request_id, already_there=True)
     clock = _ToldClock()

@@ -122,13 +122,7 @@ class Projector:
         if not batch:
             current = self._read_checkpoint()
             return current, current != start and self._forget()
-        try:
-            folded = self._fold(start, batch)
-        except ProjectionFailed as failure:
-            batch = [logged for logged in batch if logged.position < failure.position]
-            if not batch:
-                raise
-            folded = self._fold(start, batch)
+        batch, folded = self._fold_what_folds(start, batch)
         with self._database.writing() as connection:
             current = read_checkpoint(connection, self._name, lock=True)
             if current == start:
@@ -144,6 +138,19 @@ class Projector:
         with self._database.reading() as connection:
             return read_checkpoint(connection, self._name)
 
+    def _fold_what_folds(
+        self, start: Checkpoint, batch: list[LoggedEvent]
+    ) -> tuple[list[LoggedEvent], list[tuple[Run, list[Step]]]]:
+        """Folds a batch up to its first failing event; raises if that leaves nothing."""
+        while True:
+            try:
+                return batch, self._fold(start, batch)
+            except ProjectionFailed as failure:
+                # Runs are folded one after the other: another's event may fail further down.
+                batch = [logged for logged in batch if logged.position < failure.position]
+                if not batch:
+                    raise
+
     def _fold(self, start: Checkpoint, batch: list[LoggedEvent]) -> list[tuple[Run, list[Step]]]:
         of_run: dict[str, list[LoggedEvent]] = {}
         for logged in batch:
@@ -153,16 +160,18 @@ class Projector:
     def _fold_run(
         self, start: Checkpoint, request_id: str, mine: list[LoggedEvent]
     ) -> tuple[Run, list[Step]]:
-        before = self._state(start, request_id, mine[0].seq)
+        before = self._state(start, request_id, mine[0])
         try:
             after = self._fold_events(before, mine)
         except Exception as error:  # a fold is total; should it not be, we stop here and say so
-            reason = f"{type(error).__name__}: {error}"
             position = self._first_failing(before, mine).position
-            raise ProjectionFailed(self._name, position, reason) from error
+            raise self._failed(position, error) from error
         known = before.steps
         changed = [step for key, step in after.steps.items() if known.get(key) is not step]
         return after, changed
+
+    def _failed(self, position: int, error: Exception) -> ProjectionFailed:
+        return ProjectionFailed(self._name, position, f"{type(error).__name__}: {error}")
 
     def _first_failing(self, before: Run, mine: list[LoggedEvent]) -> LoggedEvent:
         for logged in mine:
@@ -172,8 +181,8 @@ class Projector:
                 return logged
         return mine[0]
 
-    def _state(self, start: Checkpoint, request_id: str, next_seq: int) -> Run:
-        if next_seq == 0:
+    def _state(self, start: Checkpoint, request_id: str, following: LoggedEvent) -> Run:
+        if following.seq == 0:
             return new_run(request_id)
         if self._checkpoint == start and (run := self._runs.get(request_id)) is not None:
             return run
@@ -182,7 +191,12 @@ class Projector:
             for logged in run_events(self._log, request_id)
             if logged.position <= start.position
         )
-        return self._fold_events(new_run(request_id), past)
+        try:
+            return self._fold_events(new_run(request_id), past)
+        except LogUnavailable:
+            raise
+        except Exception as error:  # what an earlier fold could take, this one cannot
+            raise self._failed(following.position, error) from error
 
     def _remember(self, checkpoint: Checkpoint, folded: list[Run]) -> None:
         self._checkpoint = checkpoint
@@ -232,18 +246,24 @@ def rebuild(
         with database.reading() as connection:
             live = read_checkpoint(connection, RUNS)
             differences = count_differences(connection, live, built)
-        if _swap(database, built):
+        if _swap(database, live, built):
             break
     with database.writing() as connection:
         drop_generation(connection, live.generation)
     return Rebuilt(built.position, differences)
 
 
-def _swap(database: Database, built: Checkpoint) -> bool:
-    """Makes the new generation the live one; False if the live one is further by now."""
+def _swap(database: Database, compared: Checkpoint, built: Checkpoint) -> bool:
+    """Makes the new generation the live one; False if either has moved on since.
+
+    Raises:
+        LogError: Another rebuild has swapped its generation in.
+    """
     with database.writing() as connection:
         live = read_checkpoint(connection, RUNS, lock=True)
-        if live.position > built.position:
+        if read_checkpoint(connection, _REBUILD, lock=True) != built:
+            return False
+        if live.generation != compared.generation or live.position > built.position:
             return False
         move_checkpoint(connection, RUNS, built)
         end_generation(connection, _REBUILD)

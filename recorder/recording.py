@@ -78,23 +78,35 @@ class Recording:
         return None if self._lane is None else self._lane.request_id
 
     def open(self, document: Opened) -> None:
-        """Begins the run in the log."""
+        """Begins the run in the log; what cannot be begun is not recorded at all."""
         try:
-            given = lift(document.upstream_request_id)
-            self._lane = Lane(given or new_request_id(self._clock))
+            if self._lane is not None:
+                raise RuntimeError("the recording is open already")
             signed = msgspec.structs.replace(
                 document, recorder=RECORDER_INSTANCE, recording=str(uuid.uuid4())
             )
-            self._send([self._event(signed, encode_document(signed), self._stamp())])
+            frame = encode_document(signed)
+            # Only now: a lane whose `opened` event is never sent would hold up its followers.
+            given = lift(document.upstream_request_id)
+            self._lane = Lane(given or new_request_id(self._clock))
+            self._send([self._event(signed, frame, self._stamp())])
         except Exception as error:
             self._note(error)
 
     def feed(self, chunk: bytes) -> list[WireEvent]:
-        """Records the next bytes of the body; returns the events they complete."""
+        """Records the next bytes of the body; returns the events they complete.
+
+        They are returned even if recording them fails. After `close` nothing is taken any more.
+        """
+        if self._closed:
+            return []
+        events: list[WireEvent] = []
         try:
             stamp = self._stamp()
             frames = self._decoder.feed(chunk)
             events = [_read(frame) for frame in frames]
+            if frames and self._lane is None:
+                raise RuntimeError("the recording is not open")
             if frames:
                 self._send(
                     [
@@ -102,15 +114,14 @@ class Recording:
                         for event, frame in zip(events, frames, strict=True)
                     ]
                 )
-            return events
         except Exception as error:
             self._note(error)
-            return []
+        return events
 
     def feed_event(self, payload: Mapping[str, Any]) -> list[WireEvent]:
         """Records an event of which only the payload is known; its frame is encoded by us."""
         try:
-            return self.feed(sse.encode(json.dumps(payload)))
+            return self.feed(sse.encode(json.dumps(dict(payload))))
         except Exception as error:
             self._note(error)
             return []

@@ -11,10 +11,8 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 REDACTED: Final = "[redacted]"
+UNREADABLE: Final = "[unreadable URL]"
 
-_SECRET_PARAMETERS: Final = frozenset(
-    {"fal_jwt_token", "token", "key", "api_key", "access_token", "signature"}
-)
 _KEPT_HEADERS: Final = frozenset(
     {
         "accept",
@@ -31,34 +29,62 @@ _KEPT_HEADERS: Final = frozenset(
         "via",
     }
 )
-_SECRET_WORDS: Final = ("authorization", "cookie", "token", "secret", "key", "jwt", "signature")
+_SECRET_WORDS: Final = (
+    "auth",
+    "cookie",
+    "credential",
+    "jwt",
+    "key",
+    "password",
+    "secret",
+    "signature",
+    "token",
+)
 
 
 def headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Returns the headers worth keeping, names in lower case, repeated ones joined by ", ".
 
     Credentials are shown as present but not with their value; headers we do not know are left out,
-    except fal's own (`x-fal-…`).
+    except fal's own (`x-fal-…`). A URL in one of them loses its credentials like any other.
     """
     kept: dict[str, str] = {}
     for given_name, value in pairs:
         name = given_name.lower()
-        if any(word in name for word in _SECRET_WORDS):
+        if _is_secret(name):
             kept[name] = REDACTED
         elif name in _KEPT_HEADERS or name.startswith("x-fal-"):
-            kept[name] = f"{kept[name]}, {value}" if name in kept else value
+            shown = url(value) if value.startswith(("http://", "https://")) else value
+            kept[name] = f"{kept[name]}, {shown}" if name in kept else shown
     return kept
 
 
+def _is_secret(name: str) -> bool:
+    lowered = name.lower()
+    return any(word in lowered for word in _SECRET_WORDS)
+
+
 def url(address: str) -> str:
-    """Returns the URL without user, password, fragment, or the value of any secret parameter."""
+    """Returns the URL without user, password, fragment, or the value of any secret parameter.
+
+    Never raises: an address that is no URL at all is replaced whole, for who knows what it holds.
+    """
+    try:
+        return _url(address)
+    except ValueError:
+        return UNREADABLE
+
+
+def _url(address: str) -> str:
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
+    # Without a host, what looks like a user and password may stand in the path.
+    path = parts.path if host else parts.path.rpartition("@")[2]
     query = urlencode(
         [
-            (name, REDACTED if name.lower() in _SECRET_PARAMETERS else value)
+            (name, REDACTED if _is_secret(name) else value)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         ],
         safe="[]",
     )
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))
+    return urlunsplit((parts.scheme, host, path, query, ""))

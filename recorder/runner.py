@@ -78,7 +78,8 @@ class WorkflowRun:
                 self.recording.feed(chunk)
         except httpx.HTTPError as error:
             detail = f"{detail}, then {type(error).__name__}"
-        self.recording.close("refused", detail)
+        finally:
+            self.recording.close("refused", detail)
 
 
 def _opened(target: Target, body: bytes, answer: Answer) -> Opened:

@@ -35,8 +35,8 @@ class Settings(BaseSettings):
 
     @property
     def key(self) -> str | None:
-        """The fal key in the clear, None where none or an empty one is set."""
-        return (self.fal_key.get_secret_value() or None) if self.fal_key else None
+        """The fal key in the clear, None where none or a blank one is set."""
+        return (self.fal_key.get_secret_value().strip() or None) if self.fal_key else None
 
 
 def default_database_url() -> str:

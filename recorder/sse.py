@@ -34,8 +34,9 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         event: The event type, `message` where the block names none.
         id: The last event id at dispatch; it stays in force until a block changes it.
         retry: The reconnection time this block set, in milliseconds.
-        oversize: The frame is a piece of a block longer than the decoder's limit: its bytes are
-            kept, its fields are not read.
+        oversize: The frame is a piece of a block longer than the decoder's limit, or of blocks
+            that dispatched nothing and together are: its bytes are kept, its fields are not read,
+            and it never holds a block's closing blank line, so it dispatches nothing by itself.
     """
 
     raw: bytes
@@ -65,6 +66,7 @@ class Decoder:
         self._max_frame_bytes = max_frame_bytes
         self._bom_possible = strip_bom
         self._buffer = bytearray()  # bytes of the frame under way, from its first byte
+        self._block_start = 0  # where its last block starts; what is before dispatched nothing
         self._line_start = 0  # where the line under way starts in the buffer
         self._searched = 0  # no line end before this offset
         self._skip_lf = False  # the last byte taken was a CR that ended a line
@@ -83,7 +85,7 @@ class Decoder:
         frames: list[Frame] = []
         self._read_lines(frames)
         if len(self._buffer) > self._max_frame_bytes:
-            self._cut_piece(frames)
+            frames.append(self._cut_piece())
         return frames
 
     def close(self) -> bytes:
@@ -108,6 +110,8 @@ class Decoder:
         if self._skip_lf and self._searched < size:
             self._skip_lf = False
             if buffer[self._searched] == _LF:
+                if self._block_start == self._searched:
+                    self._block_start += 1
                 self._line_start = self._searched = self._searched + 1
         # The next LF and CR are each looked for once and remembered, so that a stream without
         # one of them is not searched to its end again for every line.
@@ -138,17 +142,22 @@ class Decoder:
             if not self._oversize:
                 self._field(bytes(self._buffer[start:end]))
             return 0
-        if self._oversize or after > self._max_frame_bytes:
-            frames.append(self._piece(after))
+        # A block's length counts one byte of its closing line end, so that it does not depend on
+        # whether the LF of a CRLF came in the same chunk.
+        taken = 0
+        if self._oversize or end + 1 - self._block_start > self._max_frame_bytes:
+            if end > 0:
+                frames.append(self._piece(end))
+                taken = end
+            self._oversize = False
         elif self._data is None:
             self._settle_id()
-            self._clear_block()
-            return 0
         else:
             frames.append(self._dispatch(self._data, after))
-        self._oversize = False
+            taken = after
         self._clear_block()
-        return after
+        self._line_start = self._searched = self._block_start = after - taken
+        return taken
 
     def _dispatch(self, data: list[bytes], size: int) -> Frame:
         self._settle_id()
@@ -187,24 +196,32 @@ class Decoder:
         self._id = None
         self._retry = None
 
-    def _cut_piece(self, frames: list[Frame]) -> None:
-        """Hands on an over-long block's bytes so far, so that memory stays bounded."""
+    def _cut_piece(self) -> Frame:
+        """Hands on an over-long block's bytes so far, so that memory stays bounded.
+
+        Where the block under way is within the limit, only what dispatched nothing before it goes.
+        """
+        size, line_start, block_start = len(self._buffer), self._line_start, self._block_start
+        if size - block_start <= self._max_frame_bytes:
+            piece = self._piece(block_start)
+            self._line_start = line_start - block_start
+            self._searched = len(self._buffer)
+            return piece
         self._oversize = True
         self._clear_block()
-        frames.append(self._piece(len(self._buffer)))
+        piece = self._piece(size)
+        if line_start < size:
+            # A line under way stays under way: it must not look blank once its start is gone.
+            self._line_start = -1
+        return piece
 
     def _piece(self, size: int) -> Frame:
-        # A line under way stays under way: it must not look blank once its start is gone.
-        mid_line = self._line_start < size
-        raw = self._take(size)
-        if mid_line:
-            self._line_start = -1
-        return Frame(raw=raw, data="", id=self.last_event_id, oversize=True)
+        return Frame(raw=self._take(size), data="", id=self.last_event_id, oversize=True)
 
     def _take(self, size: int) -> bytes:
         raw = bytes(self._buffer[:size])
         del self._buffer[:size]
-        self._line_start = self._searched = 0
+        self._line_start = self._searched = self._block_start = 0
         return raw
 
 
@@ -264,7 +281,8 @@ def comment(text: str = "", newline: str = "\n") -> bytes:
     Raises:
         ValueError: The text holds a line break.
     """
-    return f": {_one_line('comment', text)}{newline}{newline}".encode()
+    block = f": {_one_line('comment', text)}{newline}{newline}"
+    return block.encode("utf-8", "surrogatepass")
 
 
 def _one_line(what: str, text: str) -> str:

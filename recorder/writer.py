@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from itertools import islice
 from typing import Final
 
@@ -114,6 +114,7 @@ class LogWriter:
     def __init__(self, log: EventLog, *, pause: Callable[[float], object] | None = None) -> None:
         self._log = log
         self._queue: deque[_Append] = deque()
+        self._unsettled: set[Future[list[Receipt]]] = set()
         self._wakeup = threading.Condition()
         self._closing = False
         self._giving_up = threading.Event()
@@ -145,8 +146,20 @@ class LogWriter:
             if self._closing:
                 raise WriterClosed("the log writer is closed")
             self._queue.append(append)
+            self._unsettled.add(append.acknowledged)
+            append.acknowledged.add_done_callback(self._unsettled.discard)
             self._wakeup.notify()
         return append.acknowledged
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Waits until all that was submitted before is committed or refused.
+
+        Returns:
+            Whether that was so within the timeout.
+        """
+        with self._wakeup:
+            before = set(self._unsettled)
+        return not wait(before, timeout_s).not_done
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Commits what is queued, then stops; idempotent.

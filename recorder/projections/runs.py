@@ -191,11 +191,15 @@ class _Folding:
         self.source = event.source
         self.timed = event.timed
         self.opened_at = logged.received_at - logged.elapsed_us
-        given = lift(event.upstream_request_id)
+        given = lift(event.upstream_request_id) or None
         if given is not None and given != self.request_id:
             self._count("reused_request_id")
         if event.status is not None:
             self._check_answer(event.status, event.response_headers, given)
+            if event.status >= 300:
+                self.error = Failure(
+                    message=f"upstream answered {event.status}", status=event.status
+                )
 
     def _check_answer(self, status: int, headers: Mapping[str, str], given: str | None) -> None:
         if given is None:
@@ -255,8 +259,14 @@ class _Folding:
             self._count("trailing_bytes")
         if self.status == "running":
             self.status = _status_at_close(event.reason)
-        if self.error is None and event.reason not in ("eof", "client_gone"):
-            self.error = Failure(message=event.detail or event.reason, body=_refusal(event))
+        if event.reason == "refused":
+            # Upstream's status line came before any event, so this is the first failure.
+            status = None if self.error is None else self.error.status
+            self.error = Failure(
+                message=event.detail or event.reason, status=status, body=_refusal(event)
+            )
+        elif self.error is None and event.reason not in ("eof", "client_gone"):
+            self.error = Failure(message=event.detail or event.reason)
         for key, step in self.steps.items():
             if step.status == "running":
                 self.steps[key] = msgspec.structs.replace(step, status="unfinished")
@@ -339,7 +349,7 @@ def _status_at_close(reason: CloseReason) -> RunStatus:
 
 
 def _refusal(event: Closed) -> str | None:
-    body = event.trailing if event.reason == "refused" else None
+    body = event.trailing
     return None if body is None or len(body) > MAX_BODY_CHARACTERS else body
 
 
@@ -350,12 +360,12 @@ def _failure(event: Error) -> Failure:
     text = event.error.decode("utf-8", "surrogatepass")
     try:
         value = json.loads(text)
+        body = json.dumps(value["body"]) if isinstance(value, dict) and "body" in value else text
     except (ValueError, RecursionError):
-        value = None
+        value, body = None, text
     status = value.get("status") if isinstance(value, dict) else None
     if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status < 1000:
         status = None
-    body = json.dumps(value["body"]) if isinstance(value, dict) and "body" in value else text
     return Failure(
         message=event.message,
         status=status,

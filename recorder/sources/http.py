@@ -16,7 +16,8 @@ from recorder.errors import BadTarget, MissingKey, UpstreamUnreachable
 
 DEFAULT_FAL_URL: Final = "https://fal.run"
 _FAL_HOSTS: Final = frozenset({"fal.run", "queue.fal.run"})
-_WORKFLOW = re.compile(r"workflows/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*")
+_WORKFLOW = re.compile(r"workflows(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~-]+)+")
+_KEY = re.compile(r"[!-~]+")
 _CONNECT_TIMEOUT_S: Final = 10.0
 
 
@@ -36,6 +37,10 @@ class Target(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Target({redaction.url(self.url)!r})"
 
+    def __rich_repr__(self) -> Iterator[str]:
+        """Rich, which prints tracebacks, asks for this and not for `repr`."""
+        yield redaction.url(self.url)
+
 
 def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = None) -> Target:
     """Turns what a user named into an endpoint to call.
@@ -48,37 +53,42 @@ def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = No
         key: The fal key where one is configured.
 
     Raises:
-        BadTarget: It is neither.
-        MissingKey: The endpoint is fal's own and no key is configured.
+        BadTarget: It is neither, or the base is no URL.
+        MissingKey: The endpoint is fal's own and no key is configured, or none that fits a header.
     """
     base = fal_url.rstrip("/")
-    if target.startswith(("http://", "https://")):
+    if target.lower().startswith(("http://", "https://")):
         url = target
-    elif _WORKFLOW.fullmatch(target) and "/../" not in f"{target}/":
+    elif _WORKFLOW.fullmatch(target):
         url = f"{base}/{target}/stream"
     else:
         raise BadTarget(
-            f"{target!r} is neither a workflow id (workflows/owner/name) nor an http(s) URL"
+            f"{redaction.url(target)!r} is neither a workflow id (workflows/owner/name)"
+            " nor an http(s) URL"
         )
-    path = _checked_path(url)
+    _check(base)
+    _check(url)
     own = _is_fal(url)
     if own and not key:
         raise MissingKey("fal wants a key: set FAL_KEY (RECORDER_FAL_URL names another endpoint)")
-    trusted = own or _origin(url) == _origin(base)
-    return Target(url, _workflow_of(path, base), key if trusted else None)
+    if not (own or _origin(url) == _origin(base)):
+        key = None
+    if key and not _KEY.fullmatch(key):
+        raise MissingKey("FAL_KEY is no key: it holds spaces, line ends or letters beyond ASCII")
+    return Target(url, _workflow_of(url, base), key or None)
 
 
-def _checked_path(url: str) -> str:
+def _check(url: str) -> None:
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host:
+        callable_ = bool(parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        callable_ = False
+    if not callable_:
         raise BadTarget(f"{redaction.url(url)!r} is not a URL one can call")
     if parts.username is not None or parts.password is not None:
         raise BadTarget("a target URL cannot carry a user or password")
-    return parts.path
 
 
 def _is_fal(url: str) -> bool:
@@ -91,8 +101,9 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port
 
 
-def _workflow_of(path: str, base: str) -> str:
-    path = path.removeprefix(urlsplit(base).path.rstrip("/"))
+def _workflow_of(url: str, base: str) -> str:
+    prefix = f"{urlsplit(base).path.rstrip('/')}/"
+    path = urlsplit(url).path.removeprefix(prefix)
     return path.strip("/").removesuffix("/stream")
 
 
@@ -136,7 +147,7 @@ def post(client: httpx.Client, target: Target, body: bytes) -> Iterator[Answer]:
     )
     try:
         response = client.send(request, stream=True, follow_redirects=False)
-    except (httpx.TransportError, httpx.InvalidURL) as error:
+    except httpx.TransportError as error:
         where = redaction.url(target.url)
         raise UpstreamUnreachable(f"{where} does not answer: {_reason(error)}") from None
     try:

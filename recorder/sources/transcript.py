@@ -54,13 +54,14 @@ def read(path: Path) -> Iterator[Piece]:
 
 
 def _piece(line: bytes) -> Piece:
-    text = line.decode("utf-8", "replace").strip()
+    # Editors on Windows put a byte order mark first; no JSON text begins with one.
+    text = line.decode("utf-8", "replace").removeprefix("\ufeff").strip()
     try:
         value = json.loads(text)
+        if isinstance(value, dict) and "type" not in value and "data" in value:
+            return Piece(sse.encode(_payload(value["data"])), _elapsed_us(value.get("at")))
     except (ValueError, RecursionError):
-        return Piece(sse.encode(text))
-    if isinstance(value, dict) and "type" not in value and "data" in value:
-        return Piece(sse.encode(_payload(value["data"])), _elapsed_us(value.get("at")))
+        pass
     return Piece(sse.encode(text))
 
 

@@ -15,14 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import (
     ArgumentError,
+    DatabaseError,
     DBAPIError,
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
+    TimeoutError,
 )
+from sqlalchemy.pool import PoolProxiedConnection
 
 from recorder.errors import LogError, LogUnavailable
 
@@ -44,6 +48,8 @@ class Database:
         # SQLite has one writer at a time and lets a second one wait by sleeping; within a process
         # a lock hands over at once.
         self._write_gate = threading.Lock() if self.is_sqlite else _OpenGate()
+        self._append_gate = self._write_gate if self.is_sqlite else threading.Lock()
+        self._append_connection: PoolProxiedConnection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -59,8 +65,46 @@ class Database:
             with writer.begin():
                 yield writer
 
+    @contextmanager
+    def appending(self) -> Iterator[DBAPICursor]:
+        """A driver's cursor in a write transaction, on a connection kept for appends.
+
+        It commits at the end, or rolls back on an exception. One thread at a time.
+        """
+        with self._append_gate:
+            connection = self._append_connection
+            try:
+                if connection is None:
+                    connection = self._append_connection = self.engine.raw_connection()
+                cursor = connection.cursor()
+                if self.is_sqlite:
+                    cursor.execute("BEGIN IMMEDIATE")
+                yield cursor
+                connection.commit()
+            except BaseException as error:
+                self._drop_append_connection()
+                self._raise_translated(error)
+                raise
+
+    def _drop_append_connection(self) -> None:
+        """Gives up the connection with whatever it was in the middle of; that rolls back."""
+        connection, self._append_connection = self._append_connection, None
+        if connection is not None:
+            connection.invalidate()
+
+    def _raise_translated(self, error: BaseException) -> None:
+        driver = self.engine.dialect.loaded_dbapi
+        if isinstance(error, (driver.OperationalError, driver.InterfaceError)):
+            raise LogUnavailable(_first_line(error)) from error
+        if isinstance(error, DBAPIError):  # from opening the connection
+            raise LogUnavailable(_one_line(error)) from error
+
     def close(self) -> None:
         """Closes all connections; the object opens new ones when used again."""
+        with self._append_gate:
+            connection, self._append_connection = self._append_connection, None
+            if connection is not None:
+                connection.close()
         self.engine.dispose()
 
 
@@ -84,7 +128,7 @@ def connect(url: str) -> Database:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise LogError("the database URL is not a SQLAlchemy URL") from None
     kind = parsed.get_backend_name()
     if kind == "sqlite":
@@ -96,7 +140,7 @@ def connect(url: str) -> Database:
 
 def _sqlite_engine(url: str) -> Engine:
     parsed = make_url(url)
-    if parsed.database in (None, "", ":memory:"):
+    if _in_memory(parsed):
         raise LogError("the log wants a SQLite file; a database in memory is lost with the process")
     assert parsed.database is not None
     try:
@@ -109,6 +153,11 @@ def _sqlite_engine(url: str) -> Engine:
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _in_memory(url: URL) -> bool:
+    database = url.database or ":memory:"
+    return ":memory:" in database or url.query.get("mode") == "memory"
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
@@ -133,7 +182,13 @@ def _postgres_engine(url: str) -> Engine:
     options = f"{own_options} -c synchronous_commit=on".strip()
     try:
         return create_engine(
-            parsed, pool_size=10, pool_pre_ping=True, connect_args={"options": options}
+            parsed,
+            pool_size=10,
+            pool_pre_ping=True,
+            # Whoever waited for the head row must see what was committed meanwhile, whatever the
+            # server's default.
+            isolation_level="READ COMMITTED",
+            connect_args={"options": options},
         )
     except (ImportError, NoSuchModuleError):
         raise LogError(
@@ -148,12 +203,22 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise LogUnavailable(_one_line(error)) from error
+    except TimeoutError as error:
+        raise LogUnavailable("all connections to the database are busy") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise LogUnavailable(_one_line(error)) from error
+        # Without a statement it was the connecting: an option nobody knows. A bare DatabaseError
+        # is SQLite's for a damaged file or one that is no database.
+        if error.statement is None or type(error) is DatabaseError:
+            raise LogError(_one_line(error)) from error
         raise
 
 
 def _one_line(error: DBAPIError) -> str:
-    text = str(error.orig).strip()
-    return text.splitlines()[0] if text else type(error.orig).__name__
+    return _first_line(error.orig) if error.orig is not None else type(error).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -65,10 +65,15 @@ def move_checkpoint(connection: Connection, name: str, checkpoint: Checkpoint) -
 
 
 def start_generation(connection: Connection, name: str, live: str) -> Checkpoint:
-    """Begins an empty generation beside the live one, for a projection being rebuilt."""
-    generation = read_checkpoint(connection, live).generation + 1
+    """Begins an empty generation beside the live one, for a projection being rebuilt.
+
+    Whatever an interrupted rebuild left, before or after its swap, is cleared away.
+    """
+    live_generation = read_checkpoint(connection, live, lock=True).generation
+    generation = live_generation + 1
     connection.execute(delete(projections).where(projections.c.name == name))
-    drop_generation(connection, generation)
+    for table in (steps, runs):
+        connection.execute(delete(table).where(table.c.generation != live_generation))
     connection.execute(insert(projections).values(name=name, generation=generation, position=0))
     return Checkpoint(generation, 0)
 

@@ -64,5 +64,4 @@ def test_recording_the_clients_own_iterator_hands_on_its_events(
     stream = fal_client.SyncClient().stream(STICKER, arguments=INPUT)
     seen = list(rec.record(stream, workflow=STICKER, request_id="own-iterator"))
     assert [event["type"] for event in seen] == STICKER_TYPES
-    rec.writer.close()
     assert recorded_payloads(rec, "own-iterator") == seen
