@@ -72,6 +72,14 @@ def verify(log: EventLog, *, progress: Callable[[int], object] | None = None) ->
 def _fault(epoch: str, previous: bytes, position: int, logged: LoggedEvent) -> str | None:
     if logged.position != position + 1:
         return "events are missing"
+    try:
+        return _mismatch(epoch, previous, logged)
+    except (TypeError, AttributeError):
+        # SQLite keeps a value of any type in any column, such as text where the frame's bytes were.
+        return "the row is not the one recorded"
+
+
+def _mismatch(epoch: str, previous: bytes, logged: LoggedEvent) -> str | None:
     if not _frame_holds(logged):
         return "the frame is not the one recorded"
     event = NewEvent(

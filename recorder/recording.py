@@ -80,15 +80,12 @@ class Recording:
     def open(self, document: Opened) -> None:
         """Begins the run in the log; what cannot be begun is not recorded at all."""
         try:
-            if self._lane is not None:
-                raise RuntimeError("the recording is open already")
             signed = msgspec.structs.replace(
                 document, recorder=RECORDER_INSTANCE, recording=str(uuid.uuid4())
             )
             frame = encode_document(signed)
             # Only now: a lane whose `opened` event is never sent would hold up its followers.
-            given = lift(document.upstream_request_id)
-            self._lane = Lane(given or new_request_id(self._clock))
+            self._lane = self._new_lane(document)
             self._send([self._event(signed, frame, self._stamp())])
         except Exception as error:
             self._note(error)
@@ -105,8 +102,6 @@ class Recording:
             stamp = self._stamp()
             frames = self._decoder.feed(chunk)
             events = [_read(frame) for frame in frames]
-            if frames and self._lane is None:
-                raise RuntimeError("the recording is not open")
             if frames:
                 self._send(
                     [
@@ -151,12 +146,18 @@ class Recording:
             raise self.fault or RuntimeError("nothing was recorded")
         return self._last.result(timeout_s)[-1]
 
+    def _new_lane(self, document: Opened) -> Lane:
+        if self._lane is not None:
+            raise RuntimeError("the recording is open already")
+        return Lane(lift(document.upstream_request_id) or new_request_id(self._clock))
+
     def _stamp(self) -> tuple[int, int]:
         """Wall clock and time since the start, both in microseconds."""
         return self._clock.now_us(), self._clock.monotonic_us() - self._started_us
 
     def _event(self, event: Event, frame: bytes, stamp: tuple[int, int]) -> NewEvent:
-        assert self._lane is not None
+        if self._lane is None:
+            raise RuntimeError("the recording is not open")
         seq = self._seq
         self._seq += 1
         received_at, elapsed_us = stamp

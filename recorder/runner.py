@@ -41,15 +41,20 @@ class WorkflowRun:
         self._target = target
         self._body = body
         self._client = client
+        self._sent = False
 
     def __iter__(self) -> Iterator[WireEvent]:
-        """Sends the request and yields the events. A second iteration would be a second paid run.
+        """Sends the request and yields the events; once only, for every run is paid for.
 
         A cut connection ends the iteration, with its name in `end`.
 
         Raises:
             UpstreamUnreachable: No answer with a status came.
+            RuntimeError: This run has been started before.
         """
+        if self._sent:
+            raise RuntimeError("this run has been started; make another one")
+        self._sent = True
         with post(self._client, self._target, self._body) as answer:
             self.status = answer.status
             self.recording.open(_opened(self._target, self._body, answer))

@@ -20,7 +20,6 @@ _MAX_RETRY_DIGITS: Final = 4_000
 """Python refuses to read longer integers; a pause of 10^4000 ms is no pause anyone meant."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_CR: Final = 0x0D
 _LF: Final = 0x0A
 _NEWLINE = re.compile("\r\n|\r|\n")
 
@@ -65,10 +64,8 @@ class Decoder:
         self.reconnection_time_ms: int | None = None
         self._max_frame_bytes = max_frame_bytes
         self._bom_possible = strip_bom
-        self._buffer = bytearray()  # bytes of the frame under way, from its first byte
-        self._block_start = 0  # where its last block starts; what is before dispatched nothing
-        self._line_start = 0  # where the line under way starts in the buffer
-        self._searched = 0  # no line end before this offset
+        self._pending = bytearray()  # bytes of the frame under way, from its first
+        self._line_start = 0  # where the line under way starts in `_pending`, -1 if before it
         self._skip_lf = False  # the last byte taken was a CR that ended a line
         self._oversize = False  # the block under way has already lost a piece
         # The fields of the block under way; `_clear_block` sets them back.
@@ -79,105 +76,94 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Takes the next bytes of the body and returns the frames they complete, in order."""
-        self._buffer += chunk
-        if self._bom_possible and not self._settle_bom():
-            return []
-        frames: list[Frame] = []
-        self._read_lines(frames)
-        if len(self._buffer) > self._max_frame_bytes:
-            frames.append(self._cut_piece())
-        return frames
+        searched = len(self._pending)
+        if self._bom_possible:
+            searched = 0
+            self._pending += chunk
+            if not self._settle_bom():
+                return []
+            chunk = b""
+        if searched <= len(chunk):
+            # Slices of bytes are cheaper than those of a bytearray; joining stays linear this way.
+            joined = bytes(self._pending) + chunk
+            self._pending.clear()
+            return self._read(joined, searched)
+        self._pending += chunk
+        return self._read(self._pending, searched)
 
     def close(self) -> bytes:
         """Ends the stream; returns the bytes that never became a frame (WHATWG discards them)."""
-        rest = bytes(self._buffer)
-        self._take(len(rest))
+        rest = bytes(self._pending)
+        self._pending.clear()
+        self._line_start = 0
+        self._oversize = self._skip_lf = self._bom_possible = False
         self._clear_block()
         return rest
 
     def _settle_bom(self) -> bool:
         """Steps over a byte order mark; False while it may still be arriving."""
-        head = bytes(self._buffer[:3])
+        head = bytes(self._pending[:3])
         if len(head) < 3 and _BOM.startswith(head):
             return False
         self._bom_possible = False
         if head == _BOM:
-            self._line_start = self._searched = 3
+            self._line_start = 3
         return True
 
-    def _read_lines(self, frames: list[Frame]) -> None:
-        buffer, size = self._buffer, len(self._buffer)
-        if self._skip_lf and self._searched < size:
+    def _read(self, buffer: bytes | bytearray, searched: int) -> list[Frame]:
+        """Reads all lines that end in the buffer, of which `searched` bytes hold no line end."""
+        frames: list[Frame] = []
+        size = len(buffer)
+        frame_start, line_start = 0, self._line_start
+        position = max(searched, line_start)
+        if self._skip_lf and position < size:
             self._skip_lf = False
-            if buffer[self._searched] == _LF:
-                if self._block_start == self._searched:
-                    self._block_start += 1
-                self._line_start = self._searched = self._searched + 1
-        # The next LF and CR are each looked for once and remembered, so that a stream without
-        # one of them is not searched to its end again for every line.
-        lf = buffer.find(b"\n", self._searched)
-        cr = buffer.find(b"\r", self._searched)
-        base = 0  # bytes taken off the front of the buffer since the two were found
-        while lf >= 0 or cr >= 0:
-            end = lf - base if cr < 0 or 0 <= lf < cr else cr - base
-            after = end + 1
-            if buffer[end] == _CR:
-                if after == len(buffer):
-                    self._skip_lf = True
-                elif buffer[after] == _LF:
-                    after += 1
-            base += self._end_line(end, after, frames)
-            position = self._searched
-            if 0 <= lf < position + base:
-                lf = _shifted(buffer.find(b"\n", position), base)
-            if 0 <= cr < position + base:
-                cr = _shifted(buffer.find(b"\r", position), base)
-        self._searched = len(buffer)
+            line_start = position = position + (buffer[position] == _LF)
+        lf = -1
+        while position < size:
+            # Where the next LF is, or the end: looked for once, however many CRs come before it.
+            if lf < position:
+                lf = buffer.find(b"\n", position)
+                lf = size if lf < 0 else lf
+            end = buffer.find(b"\r", position, lf)
+            if end < 0:
+                end = lf
+                if lf == size:
+                    break
+            position = end + 1
+            if position == lf:  # a CRLF, or a CR at the very end whose LF may still come
+                self._skip_lf = lf == size
+                position = min(lf + 1, size)
+            if end > line_start:
+                self._field(buffer, line_start, end)
+            elif (frame := self._end_block(buffer, frame_start, position)) is not None:
+                frames.append(frame)
+                frame_start = position
+            line_start = position
+        self._keep(buffer, frame_start, line_start)
+        if len(self._pending) > self._max_frame_bytes:
+            frames.append(self._cut_piece())
+        return frames
 
-    def _end_line(self, end: int, after: int, frames: list[Frame]) -> int:
-        """Handles the line that ends at `end`; returns how many bytes left the buffer."""
-        start = self._line_start
-        self._line_start = self._searched = after
-        if start < end:
-            if not self._oversize:
-                self._field(bytes(self._buffer[start:end]))
-            return 0
-        # A block's length counts one byte of its closing line end, so that it does not depend on
-        # whether the LF of a CRLF came in the same chunk.
-        taken = 0
-        if self._oversize or end + 1 - self._block_start > self._max_frame_bytes:
-            if end > 0:
-                frames.append(self._piece(end))
-                taken = end
-            self._oversize = False
-        elif self._data is None:
-            self._settle_id()
+    def _keep(self, buffer: bytes | bytearray, frame_start: int, line_start: int) -> None:
+        """Keeps what no frame has taken, for the next chunk."""
+        self._line_start = line_start - frame_start
+        if buffer is self._pending:
+            del self._pending[:frame_start]
         else:
-            frames.append(self._dispatch(self._data, after))
-            taken = after
-        self._clear_block()
-        self._line_start = self._searched = self._block_start = after - taken
-        return taken
+            self._pending += buffer[frame_start:]
 
-    def _dispatch(self, data: list[bytes], size: int) -> Frame:
-        self._settle_id()
-        return Frame(
-            raw=self._take(size),
-            data=b"\n".join(data).decode("utf-8", "replace"),
-            event=self._event.decode("utf-8", "replace") or "message",
-            id=self.last_event_id,
-            retry=self._retry,
-        )
-
-    def _field(self, line: bytes) -> None:
-        name, _, value = line.partition(b":")
-        if value[:1] == b" ":
-            value = value[1:]
+    def _field(self, buffer: bytes | bytearray, start: int, end: int) -> None:
+        """Takes the line from `start` to `end`."""
+        if self._oversize:
+            return
+        if buffer.startswith(b"data: ", start):
+            self._add_data(bytes(buffer[start + 6 : end]))
+            return
+        name, _, value = bytes(buffer[start:end]).partition(b":")
+        value = value.removeprefix(b" ")
         if name == b"data":
-            if self._data is None:
-                self._data = [value]
-            else:
-                self._data.append(value)
+            self._add_data(value)
         elif name == b"event":
             self._event = value
         elif name == b"id":
@@ -186,9 +172,33 @@ class Decoder:
         elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self._retry = self.reconnection_time_ms = int(value)
 
-    def _settle_id(self) -> None:
+    def _add_data(self, value: bytes) -> None:
+        if self._data is None:
+            self._data = [value]
+        else:
+            self._data.append(value)
+
+    def _end_block(self, buffer: bytes | bytearray, start: int, end: int) -> Frame | None:
+        """What the block up to its blank line dispatches, None for nothing."""
+        if self._oversize or end - start > self._max_frame_bytes:
+            self._oversize = False
+            self._clear_block()
+            return self._piece(bytes(buffer[start:end]))
         if self._id is not None:
             self.last_event_id = self._id.decode("utf-8", "replace")
+        data = self._data
+        if data is None:
+            self._clear_block()
+            return None
+        frame = Frame(
+            bytes(buffer[start:end]),
+            (data[0] if len(data) == 1 else b"\n".join(data)).decode("utf-8", "replace"),
+            self._event.decode("utf-8", "replace") if self._event else "message",
+            self.last_event_id,
+            self._retry,
+        )
+        self._clear_block()
+        return frame
 
     def _clear_block(self) -> None:
         self._data = None
@@ -197,36 +207,17 @@ class Decoder:
         self._retry = None
 
     def _cut_piece(self) -> Frame:
-        """Hands on an over-long block's bytes so far, so that memory stays bounded.
-
-        Where the block under way is within the limit, only what dispatched nothing before it goes.
-        """
-        size, line_start, block_start = len(self._buffer), self._line_start, self._block_start
-        if size - block_start <= self._max_frame_bytes:
-            piece = self._piece(block_start)
-            self._line_start = line_start - block_start
-            self._searched = len(self._buffer)
-            return piece
+        """Hands on an over-long block's bytes so far, so that memory stays bounded."""
+        # A line under way stays under way: it must not look blank once its start is gone.
+        self._line_start = -1 if self._line_start < len(self._pending) else 0
         self._oversize = True
         self._clear_block()
-        piece = self._piece(size)
-        if line_start < size:
-            # A line under way stays under way: it must not look blank once its start is gone.
-            self._line_start = -1
-        return piece
+        raw = bytes(self._pending)
+        self._pending.clear()
+        return self._piece(raw)
 
-    def _piece(self, size: int) -> Frame:
-        return Frame(raw=self._take(size), data="", id=self.last_event_id, oversize=True)
-
-    def _take(self, size: int) -> bytes:
-        raw = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._line_start = self._searched = self._block_start = 0
-        return raw
-
-
-def _shifted(found: int, base: int) -> int:
-    return found if found < 0 else found + base
+    def _piece(self, raw: bytes) -> Frame:
+        return Frame(raw=raw, data="", id=self.last_event_id, oversize=True)
 
 
 def decode_data(raw: bytes, *, strip_bom: bool = False) -> str | None:

@@ -37,9 +37,9 @@ class Target(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Target({redaction.url(self.url)!r})"
 
-    def __rich_repr__(self) -> Iterator[str]:
+    def __rich_repr__(self) -> list[tuple[str, str]]:
         """Rich, which prints tracebacks, asks for this and not for `repr`."""
-        yield redaction.url(self.url)
+        return [("url", redaction.url(self.url))]
 
 
 def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = None) -> Target:

@@ -31,6 +31,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from recorder.errors import LogError, LogUnavailable
 
 _BUSY_TIMEOUT_S: Final = 30
+_POOL_IS_BUSY: Final = "all connections to the database are busy"
 
 
 class Database:
@@ -98,6 +99,8 @@ class Database:
             raise LogUnavailable(_first_line(error)) from error
         if isinstance(error, DBAPIError):  # from opening the connection
             raise LogUnavailable(_one_line(error)) from error
+        if isinstance(error, TimeoutError):
+            raise LogUnavailable(_POOL_IS_BUSY) from error
 
     def close(self) -> None:
         """Closes all connections; the object opens new ones when used again."""
@@ -204,7 +207,7 @@ def _translated() -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise LogUnavailable(_one_line(error)) from error
     except TimeoutError as error:
-        raise LogUnavailable("all connections to the database are busy") from error
+        raise LogUnavailable(_POOL_IS_BUSY) from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise LogUnavailable(_one_line(error)) from error
