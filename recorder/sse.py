@@ -65,6 +65,7 @@ class Decoder:
         self._max_frame_bytes = max_frame_bytes
         self._bom_possible = strip_bom
         self._pending = bytearray()  # bytes of the frame under way, from its first
+        self._block_start = 0  # where the block under way starts in `_pending`, 0 if before it
         self._line_start = 0  # where the line under way starts in `_pending`, -1 if before it
         self._skip_lf = False  # the last byte taken was a CR that ended a line
         self._oversize = False  # the block under way has already lost a piece
@@ -95,7 +96,7 @@ class Decoder:
         """Ends the stream; returns the bytes that never became a frame (WHATWG discards them)."""
         rest = bytes(self._pending)
         self._pending.clear()
-        self._line_start = 0
+        self._block_start = self._line_start = 0
         self._oversize = self._skip_lf = self._bom_possible = False
         self._clear_block()
         return rest
@@ -114,11 +115,13 @@ class Decoder:
         """Reads all lines that end in the buffer, of which `searched` bytes hold no line end."""
         frames: list[Frame] = []
         size = len(buffer)
-        frame_start, line_start = 0, self._line_start
+        frame_start, block_start, line_start = 0, self._block_start, self._line_start
         position = max(searched, line_start)
         if self._skip_lf and position < size:
             self._skip_lf = False
-            line_start = position = position + (buffer[position] == _LF)
+            line_start = position + (buffer[position] == _LF)
+            block_start = line_start if block_start == position else block_start
+            position = line_start
         lf = -1
         while position < size:
             # Where the next LF is, or the end: looked for once, however many CRs come before it.
@@ -136,10 +139,18 @@ class Decoder:
                 position = min(lf + 1, size)
             if end > line_start:
                 self._field(buffer, line_start, end)
-            elif (frame := self._end_block(buffer, frame_start, position)) is not None:
-                frames.append(frame)
-                frame_start = position
+            else:
+                # A block's length counts one byte of the blank line's end, so that it does not
+                # depend on whether the LF of a CRLF came in the same chunk.
+                self._oversize |= end + 1 - block_start > self._max_frame_bytes
+                block_start = position
+                frame_end = end if self._oversize else position
+                frame = self._end_block(buffer, frame_start, frame_end)
+                if frame is not None:
+                    frames.append(frame)
+                    frame_start = frame_end
             line_start = position
+        self._block_start = block_start - frame_start
         self._keep(buffer, frame_start, line_start)
         if len(self._pending) > self._max_frame_bytes:
             frames.append(self._cut_piece())
@@ -180,10 +191,10 @@ class Decoder:
 
     def _end_block(self, buffer: bytes | bytearray, start: int, end: int) -> Frame | None:
         """What the block up to its blank line dispatches, None for nothing."""
-        if self._oversize or end - start > self._max_frame_bytes:
+        if self._oversize:
             self._oversize = False
             self._clear_block()
-            return self._piece(bytes(buffer[start:end]))
+            return self._piece(bytes(buffer[start:end])) if start < end else None
         if self._id is not None:
             self.last_event_id = self._id.decode("utf-8", "replace")
         data = self._data
@@ -207,7 +218,16 @@ class Decoder:
         self._retry = None
 
     def _cut_piece(self) -> Frame:
-        """Hands on an over-long block's bytes so far, so that memory stays bounded."""
+        """Hands on bytes so far, so that memory stays bounded.
+
+        Where the block under way is within the limit, only what dispatched nothing before it goes.
+        """
+        start, self._block_start = self._block_start, 0
+        if len(self._pending) - start <= self._max_frame_bytes:
+            raw = bytes(self._pending[:start])
+            del self._pending[:start]
+            self._line_start -= start
+            return self._piece(raw)
         # A line under way stays under way: it must not look blank once its start is gone.
         self._line_start = -1 if self._line_start < len(self._pending) else 0
         self._oversize = True

@@ -13,17 +13,15 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
-    ColumnElement,
     Connection,
+    Select,
     Table,
-    and_,
     bindparam,
     delete,
-    exists,
     func,
     insert,
-    or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -173,46 +171,23 @@ def count_differences(connection: Connection, live: Checkpoint, built: Checkpoin
     A run that went on in one generation beyond the other's checkpoint is left out.
     """
     until = min(live.position, built.position)
-    a, b = runs.alias(), runs.alias()
-    ours = and_(a.c.generation == live.generation, a.c.as_of_position <= until)
-    same_run = and_(b.c.generation == built.generation, b.c.request_id == a.c.request_id)
-    differs = or_(
-        b.c.request_id.is_(None),
-        and_(b.c.as_of_position <= until, or_(_differ(a, b, runs), _steps_differ(a, b))),
+    generations = (live.generation, built.generation)
+    went_on = select(runs.c.request_id).where(
+        runs.c.generation.in_(generations), runs.c.as_of_position > until
     )
-    lost = select(func.count()).select_from(a.outerjoin(b, same_run)).where(ours, differs)
-    extra = select(func.count()).select_from(b).where(
-        b.c.generation == built.generation,
-        b.c.as_of_position <= until,
-        ~exists().where(a.c.generation == live.generation, a.c.request_id == b.c.request_id),
-    )  # fmt: skip
-    return connection.execute(lost).scalar_one() + connection.execute(extra).scalar_one()
-
-
-def _differ(a: Any, b: Any, table: Table) -> ColumnElement[bool]:
-    return or_(
+    differing = union(
         *(
-            a.c[column.name].is_distinct_from(b.c[column.name])
-            for column in table.columns
-            if column.name != "generation"
+            select(_told(table, one).except_(_told(table, other)).subquery().c.request_id)
+            for table in (runs, steps)
+            for one, other in (generations, generations[::-1])
         )
+    ).subquery()
+    query = (
+        select(func.count()).select_from(differing).where(differing.c.request_id.not_in(went_on))
     )
+    return connection.execute(query).scalar_one()
 
 
-def _steps_differ(a: Any, b: Any) -> ColumnElement[bool]:
-    x, y = steps.alias(), steps.alias()
-    same = exists().where(
-        y.c.generation == b.c.generation,
-        y.c.request_id == b.c.request_id,
-        y.c.node_id == x.c.node_id,
-        y.c.attempt == x.c.attempt,
-        ~_differ(x, y, steps),
-    )
-    of_a = and_(x.c.generation == a.c.generation, x.c.request_id == a.c.request_id)
-    of_b = and_(y.c.generation == b.c.generation, y.c.request_id == b.c.request_id)
-    number_of = select(func.count()).correlate(a, b)
-    return or_(
-        exists().where(of_a, ~same),
-        number_of.select_from(x).where(of_a).scalar_subquery()
-        != number_of.select_from(y).where(of_b).scalar_subquery(),
-    )
+def _told(table: Table, generation: int) -> Select[Any]:
+    columns = [column for column in table.columns if column.name != "generation"]
+    return select(*columns).where(table.c.generation == generation)
