@@ -15,6 +15,7 @@ from recorder.audit import Verdict, verify
 from recorder.clock import Clock
 from recorder.errors import RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
+from recorder.lease import Watch
 from recorder.projections.runs import Run
 from recorder.projector import Projector, Rebuilt
 from recorder.recording import (
@@ -30,6 +31,7 @@ from recorder.sources.http import resolve
 from recorder.store import schema
 from recorder.store.engine import Database, connect
 from recorder.store.log import EventLog, SqlLog, run_events
+from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
 from recorder.tail import follow
 from recorder.writer import LogWriter
@@ -75,13 +77,15 @@ class Recorder:
     def __init__(self, database: Database, settings: Settings, *, clock: Clock | None = None):
         self.settings = settings
         self.log: EventLog = SqlLog(database)
-        self.writer = LogWriter(self.log)
+        self.spool_folder = settings.spool_folder(str(database.engine.url))
+        self.writer = LogWriter(self.log, spool=Spool(self.spool_folder, self.log.instance))
+        self.watch = Watch(database, self.log, lease_s=settings.lease_s)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
         self.database = database
         self._clock = clock
         self._stop = threading.Event()
-        self._projecting: threading.Thread | None = None
+        self._threads: dict[str, threading.Thread] = {}
 
     def __enter__(self) -> Recorder:
         return self
@@ -99,8 +103,8 @@ class Recorder:
         self.writer.close()
         self._stop.set()
         self.log.commits.nudge()
-        if self._projecting is not None:
-            self._projecting.join()
+        for thread in self._threads.values():
+            thread.join()
         self.database.close()
 
     @overload
@@ -155,6 +159,7 @@ class Recorder:
 
     def start(self, document: Opened) -> Recording:
         """Begins a run whose bytes the caller feeds."""
+        self._keep_watch()
         recording = Recording(self.writer, clock=self._clock)
         recording.open(document)
         return recording
@@ -166,6 +171,7 @@ class Recorder:
             BadTarget: Neither a workflow id nor a URL.
             MissingKey: The endpoint is fal's and `FAL_KEY` is not set.
         """
+        self._keep_watch()
         where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key)
         return WorkflowRun(self.writer, where, body, client, clock=self._clock)
 
@@ -222,8 +228,15 @@ class Recorder:
 
     def start_projecting(self) -> None:
         """Keeps runs and steps up with the log in a thread of its own, until `close`."""
-        if self._projecting is None:
-            self._projecting = threading.Thread(
-                target=self.projector.run, args=(self._stop,), name="projector", daemon=True
-            )
-            self._projecting.start()
+        self._keep_watch()
+        self._start_thread("projector", self.projector.run)
+
+    def _keep_watch(self) -> None:
+        """From the first recording on, shows signs of life and closes the runs of dead recorders."""
+        self._start_thread("watch", self.watch.run)
+
+    def _start_thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
+        if name not in self._threads:
+            thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
+            self._threads[name] = thread
+            thread.start()

@@ -17,11 +17,15 @@ import msgspec
 
 from recorder import sse
 
-EventType = Literal["opened", "submit", "completion", "output", "error", "unrecognised", "closed"]
+EventType = Literal[
+    "opened", "submit", "completion", "output", "error", "unrecognised", "gap", "closed"
+]
 Source = Literal["http", "transcript", "iterator"]
 CloseReason = Literal["eof", "cut", "client_gone", "timeout", "refused", "recorder_lost", "error"]
 
-WIRE_TYPES: Final = frozenset({"submit", "completion", "output", "error"})
+OWN_TYPES: Final = frozenset({"opened", "gap", "closed"})
+"""Events whose frame is a document of ours and no part of the body."""
+
 MAX_LIFTED_CHARACTERS: Final = 512
 MAX_LIFTED_BYTES: Final = 1_024
 """Two lifted ids of this size still fit an index entry of PostgreSQL (2,704 bytes)."""
@@ -134,8 +138,25 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     step_request_id: None = None
 
 
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Events the recorder received and could not keep. Its frame is this document, written by us.
+
+    Attributes:
+        lost_events: How many frames are missing here.
+        lost_bytes: What they came to.
+        reason: Why they could not be kept.
+    """
+
+    lost_events: int
+    lost_bytes: int
+    reason: str
+    node_id: None = None
+    app_id: None = None
+    step_request_id: None = None
+
+
 WireEvent = Submit | Completion | Output | Error | Unrecognised
-Event = Opened | WireEvent | Closed
+Event = Opened | WireEvent | Gap | Closed
 
 _TYPES: Final[dict[type, EventType]] = {
     Opened: "opened",
@@ -144,6 +165,7 @@ _TYPES: Final[dict[type, EventType]] = {
     Output: "output",
     Error: "error",
     Unrecognised: "unrecognised",
+    Gap: "gap",
     Closed: "closed",
 }
 
@@ -176,6 +198,7 @@ _decode_wire = msgspec.json.Decoder(_Wire).decode
 _decode_timed = msgspec.json.Decoder(_TimedOutput).decode
 _decode_opened = msgspec.json.Decoder(Opened).decode
 _decode_closed = msgspec.json.Decoder(Closed).decode
+_decode_gap = msgspec.json.Decoder(Gap).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -363,7 +386,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
     @property
     def payload(self) -> bytes | None:
         """The JSON text the event carries; None where it is erased or dispatched nothing."""
-        if self.frame is None or self.type in ("opened", "closed"):
+        if self.frame is None or self.type in OWN_TYPES:
             return self.frame
         data = sse.decode_data(self.frame, strip_bom=self.seq <= 1)
         return None if data is None else data.encode("utf-8", "surrogatepass")
@@ -378,6 +401,8 @@ def _read(logged: LoggedEvent) -> Event:
         return _decode_opened(frame)
     if kind == "closed":
         return _decode_closed(frame)
+    if kind == "gap":
+        return _decode_gap(frame)
     data = sse.decode_data(frame, strip_bom=logged.seq <= 1)
     return Unrecognised("oversize") if data is None else parse(data)
 
@@ -396,12 +421,14 @@ def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]
             return Error(*ids)
         case "unrecognised":
             return Unrecognised("erased")
+        case "gap":
+            return Gap(lost_events=0, lost_bytes=0, reason="erased")
         case "closed":
             return Closed(reason="eof")
         case _:
             assert_never(kind)
 
 
-def encode_document(document: Opened | Closed) -> bytes:
+def encode_document(document: Opened | Gap | Closed) -> bytes:
     """The frame of an event of ours: JSON, fields in the order of the type."""
     return _encode(document)

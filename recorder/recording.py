@@ -12,9 +12,8 @@ import logging
 import uuid
 from asyncio import CancelledError
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -40,9 +39,6 @@ _log = logging.getLogger(__name__)
 
 Item = TypeVar("Item", bound="bytes | Mapping[str, Any]")
 
-RECORDER_INSTANCE: Final = str(uuid.uuid4())
-"""Names this process in the `opened` events it writes."""
-
 
 def new_request_id(clock: Clock) -> str:
     """A UUIDv7 (RFC 9562): its first 48 bits are the time in milliseconds, so ids sort by time."""
@@ -62,14 +58,13 @@ class Recording:
     """
 
     def __init__(self, writer: LogWriter, *, clock: Clock | None = None) -> None:
-        self.fault: Exception | None = None
+        self._fault: Exception | None = None
         self._writer = writer
         self._clock = clock or SystemClock()
         self._started_us = self._clock.monotonic_us()
         self._decoder = sse.Decoder()
         self._seq = 0
         self._lane: Lane | None = None
-        self._last: Future[list[Receipt]] | None = None
         self._closed = False
 
     @property
@@ -77,15 +72,21 @@ class Recording:
         """The run's id; final once `wait` has returned. None before `open`."""
         return None if self._lane is None else self._lane.request_id
 
+    @property
+    def fault(self) -> Exception | None:
+        """What went wrong with recording, first; None while all is well."""
+        return self._fault or (self._lane.broken if self._lane else None)
+
     def open(self, document: Opened) -> None:
         """Begins the run in the log; what cannot be begun is not recorded at all."""
         try:
+            lane = self._new_lane(document)
             signed = msgspec.structs.replace(
-                document, recorder=RECORDER_INSTANCE, recording=str(uuid.uuid4())
+                document, recorder=self._writer.instance, recording=lane.key
             )
             frame = encode_document(signed)
             # Only now: a lane whose `opened` event is never sent would hold up its followers.
-            self._lane = self._new_lane(document)
+            self._lane = lane
             self._send([self._event(signed, frame, self._stamp())])
         except Exception as error:
             self._note(error)
@@ -135,16 +136,19 @@ class Recording:
         except Exception as error:
             self._note(error)
 
-    def wait(self, timeout_s: float | None = None) -> Receipt:
+    def wait(self, timeout_s: float = 10.0) -> Receipt:
         """Waits until all that was recorded so far is durable; returns the last event's receipt.
 
         Raises:
             LogError: It could not be appended.
             TimeoutError: It took longer.
         """
-        if self._last is None:
-            raise self.fault or RuntimeError("nothing was recorded")
-        return self._last.result(timeout_s)[-1]
+        in_time = self._writer.flush(timeout_s)
+        if self.fault is not None:
+            raise self.fault
+        if not in_time or self._lane is None or self._lane.last_receipt is None:
+            raise TimeoutError("the log has not taken the run yet")
+        return self._lane.last_receipt
 
     def _new_lane(self, document: Opened) -> Lane:
         if self._lane is not None:
@@ -174,10 +178,11 @@ class Recording:
         )
 
     def _send(self, events: list[NewEvent]) -> None:
-        self._last = self._writer.submit(events, lane=self._lane)
+        assert self._lane is not None
+        self._writer.post(events, lane=self._lane)
 
     def _note(self, error: Exception) -> None:
-        self.fault = self.fault or error
+        self._fault = self._fault or error
         _log.error("recording %s: %s: %s", self.request_id, type(error).__name__, error)
 
 

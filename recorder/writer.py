@@ -3,23 +3,31 @@
 Group commit without an artificial delay: while one transaction is being made durable, events of all
 streams queue up, and the next transaction takes all of them. An append is acknowledged after its
 commit, never before.
+
+While the log is away, groups are set aside, in the spool if there is one, and delivered in order when
+it is back. Senders never wait: what finds no room anywhere is given up, and a `gap` with its count
+stands in for it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from itertools import islice
 from typing import Final
 
-import msgspec
-
-from recorder.errors import LogError, LogUnavailable, RunClosed, SequenceConflict, WriterClosed
+from recorder.backlog import Backlog, give_up
+from recorder.errors import LogError, LogUnavailable, WriterClosed
 from recorder.events import NewEvent
-from recorder.store.log import EventLog, Outcome, Receipt
+from recorder.lanes import Lane, Parcel
+from recorder.store.log import EventLog, Receipt
+from recorder.store.spool import Spool
+
+__all__ = ["Lane", "LogWriter"]
 
 _log = logging.getLogger(__name__)
 
@@ -27,100 +35,51 @@ MAX_BATCH_EVENTS: Final = 1_000
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """A transaction takes no more than this, so that the head row is never locked for long."""
 
+HIGH_WATER_BYTES: Final = 16 * 1024 * 1024
+"""More than this waiting while the log hangs is set aside by a second thread."""
+
+MAX_QUEUED_BYTES: Final = 96 * 1024 * 1024
+"""More than this waiting is given up."""
+
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 5.0
-
-
-class Lane:
-    """A run on its way into the log, and the id its events go by.
-
-    Attributes:
-        request_id: The id asked for. Should that run be in the log already, the writer settles on
-            the id with the next free suffix (`~2`, `~3`, …).
-        opened: Whether the lane's `opened` event is committed and the id final. Until then the
-            lane's other events wait: sent along, they could land in the run that has the id.
-        broken: Why the `opened` event could not be appended; its followers fail with the same.
-    """
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self.opened = False
-        self.broken: Exception | None = None
-        self._asked_for = request_id
-        self._suffix = 1
-
-    def take_next_id(self) -> None:
-        """Moves on to the next suffix."""
-        self._suffix += 1
-        self.request_id = f"{self._asked_for}~{self._suffix}"
-
-
-class _Append(msgspec.Struct, eq=False):
-    """What one call to `submit` brought."""
-
-    lane: Lane | None
-    events: list[NewEvent]
-    size_bytes: int
-    acknowledged: Future[list[Receipt]]
-
-    @property
-    def opens(self) -> bool:
-        return self.lane is not None and self.events[0].type == "opened"
-
-    @property
-    def must_wait(self) -> bool:
-        """Whether the lane's id is still to be settled."""
-        return self.lane is not None and not self.lane.opened and not self.opens
-
-    def addressed(self) -> list[NewEvent]:
-        """The events, under the id the lane goes by now."""
-        if self.lane is None or self.events[0].request_id == self.lane.request_id:
-            return self.events
-        request_id = self.lane.request_id
-        return [msgspec.structs.replace(event, request_id=request_id) for event in self.events]
-
-    def settle(self, outcomes: Sequence[Outcome]) -> bool:
-        """Answers the caller; False if the append has to be tried under another id."""
-        refused = next((each for each in outcomes if isinstance(each, LogError)), None)
-        if self.lane is not None and self.opens:
-            if isinstance(refused, SequenceConflict | RunClosed):
-                self.lane.take_next_id()
-                return False
-            self.lane.opened = True
-        if refused is not None:
-            self.acknowledged.set_exception(refused)
-        else:
-            self.acknowledged.set_result([each for each in outcomes if isinstance(each, Receipt)])
-        return True
-
-    def fail(self, error: Exception) -> None:
-        """Answers the caller with an error."""
-        if self.lane is not None and self.opens:
-            self.lane.broken = error
-        self.acknowledged.set_exception(error)
 
 
 class LogWriter:
     """Appends from many threads, committed in groups by one.
 
-    While the database is away the writer keeps what it was given and tries again with growing
-    pauses; appends are idempotent, so a commit whose answer was lost does no harm.
+    While the database is away the writer tries again with growing pauses; appends are idempotent, so a
+    commit whose answer was lost does no harm.
 
     Args:
         log: Where to append.
-        pause: Waits between two tries; returns early when the writer is closing. For tests.
+        spool: Where to set groups aside while the log is away; without one they stay in memory, as
+            far as there is room.
+        pause: Waits between two tries; by default until then or until something is sent. For tests.
+
+    Attributes:
+        instance: Names this recorder in the `opened` events of its runs; the log holds its lease.
     """
 
-    def __init__(self, log: EventLog, *, pause: Callable[[float], object] | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        spool: Spool | None = None,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        self.instance = log.instance
         self._log = log
-        self._queue: deque[_Append] = deque()
-        self._unsettled: set[Future[list[Receipt]]] = set()
-        self._wakeup = threading.Condition()
+        self._queue: deque[Parcel] = deque()
+        self._queued_bytes = 0
+        self._changed = threading.Condition(threading.RLock())
+        self._backlog = Backlog(spool)
         self._closing = False
-        self._giving_up = threading.Event()
-        self._pause = pause or self._giving_up.wait
+        self._deadline: float | None = None  # of closing, on the monotonic clock
+        self._pause = pause or self._wait_while_setting_aside
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
+        self._keeper: threading.Thread | None = None
 
     def submit(
         self, events: Sequence[NewEvent], *, lane: Lane | None = None
@@ -139,100 +98,196 @@ class LogWriter:
         Raises:
             WriterClosed: The writer has been closed.
         """
-        size = sum(len(event.frame) for event in events)
-        append = _Append(lane, list(events), size, Future())
-        append.acknowledged.set_running_or_notify_cancel()
-        with self._wakeup:
-            if self._closing:
-                raise WriterClosed("the log writer is closed")
-            self._queue.append(append)
-            self._unsettled.add(append.acknowledged)
-            append.acknowledged.add_done_callback(self._unsettled.discard)
-            self._wakeup.notify()
-        return append.acknowledged
+        acknowledged: Future[list[Receipt]] = Future()
+        acknowledged.set_running_or_notify_cancel()
+        self._send(Parcel(lane, list(events), acknowledged))
+        return acknowledged
+
+    def post(self, events: Sequence[NewEvent], *, lane: Lane) -> None:
+        """Like `submit` for a sender who does not wait; a refusal shows in `lane.broken`.
+
+        Raises:
+            WriterClosed: The writer has been closed.
+        """
+        self._send(Parcel(lane, list(events)))
 
     def flush(self, timeout_s: float = 10.0) -> bool:
-        """Waits until all that was submitted before is committed or refused.
+        """Waits until all that was sent before is committed or refused.
 
         Returns:
             Whether that was so within the timeout.
         """
-        with self._wakeup:
-            before = set(self._unsettled)
-        return not wait(before, timeout_s).not_done
+        marker = Parcel(None, [], Future())
+        assert marker.acknowledged is not None
+        try:
+            self._send(marker)
+        except WriterClosed:
+            self._thread.join(timeout_s)
+            return not self._thread.is_alive()
+        try:
+            marker.acknowledged.result(timeout_s)
+        except (TimeoutError, LogUnavailable):
+            return False
+        return True
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Commits what is queued, then stops; idempotent.
 
         Returns:
-            Whether all was committed. What could not be within the timeout fails with
-            `LogUnavailable`.
+            Whether all was committed within the timeout. What was not is in the spool if there is
+            one, for the next process to append; its senders are answered with `LogUnavailable`.
         """
-        with self._wakeup:
+        with self._changed:
             self._closing = True
-            self._wakeup.notify()
-        self._thread.join(timeout_s)
-        in_time = not self._thread.is_alive()
-        self._giving_up.set()
-        self._thread.join(timeout_s)
-        return in_time
+            self._deadline = self._deadline or time.monotonic() + timeout_s
+            self._changed.notify_all()
+        self._thread.join()
+        if self._keeper is not None:
+            self._keeper.join()
+        return self._backlog.close()
+
+    def _send(self, parcel: Parcel) -> None:
+        with self._changed:
+            if self._closing:
+                raise WriterClosed("the log writer is closed")
+            no_room = self._queued_bytes > MAX_QUEUED_BYTES
+            parcels = give_up([parcel], "no room while the log hangs") if no_room else [parcel]
+            self._queue.extend(parcels)
+            self._queued_bytes += sum(each.size_bytes for each in parcels)
+            if self._queued_bytes > HIGH_WATER_BYTES and self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="log-keeper", daemon=True)
+                self._keeper.start()
+            self._changed.notify_all()
+
+    def adopt(self) -> None:
+        """Takes over what processes that are gone have left in the spool; called now and then."""
+        self._backlog.adopt()
+        with self._changed:
+            self._changed.notify_all()
 
     def _run(self) -> None:
-        while group := self._next_group():
-            self._append(group)
-        with self._wakeup:
-            for append in self._queue:
-                append.fail(WriterClosed("the log writer closed before this run was opened"))
-
-    def _next_group(self) -> list[_Append]:
-        """What may go into the next transaction, up to its limits; empty when closing and done."""
-        with self._wakeup:
-            while True:
-                group = self._take_group()
-                if group or self._closing:
-                    return group
-                self._wakeup.wait()
-
-    def _take_group(self) -> list[_Append]:
-        group: list[_Append] = []
-        waiting: list[_Append] = []
-        events = size_bytes = 0
-        while self._queue and events < MAX_BATCH_EVENTS and size_bytes < MAX_BATCH_BYTES:
-            append = self._queue.popleft()
-            if append.lane is not None and append.lane.broken is not None:
-                append.fail(append.lane.broken)
-            elif append.must_wait:
-                waiting.append(append)
-            else:
-                group.append(append)
-                events += len(append.events)
-                size_bytes += append.size_bytes
-        self._queue.extendleft(reversed(waiting))
-        return group
-
-    def _append(self, group: list[_Append]) -> None:
-        while group:
-            batch = [event for append in group for event in append.addressed()]
-            try:
-                outcomes = iter(self._append_until_done(batch))
-            except Exception as error:
-                for append in group:
-                    append.fail(error)
-                return
-            group = [
-                append
-                for append in group
-                if not append.settle(list(islice(outcomes, len(append.events))))
-            ]
-
-    def _append_until_done(self, batch: list[NewEvent]) -> list[Outcome]:
+        self._backlog.adopt()
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while self._work_to_do():
+            if self._deliver_backlog() if self._backlog else self._deliver_queue():
+                pause_s = _FIRST_PAUSE_S
+            elif self._out_of_time():
+                self._set_aside_queue()
+                return
+            else:
+                self._pause(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _work_to_do(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._backlog or self._closing)
+            return bool(self._queue or self._backlog)
+
+    def _deliver_backlog(self) -> bool:
+        left = self._deliver(self._backlog.first())
+        if left:
+            self._backlog.keep_first(left)
+            return False
+        self._backlog.drop_first()
+        return True
+
+    def _deliver_queue(self) -> bool:
+        number, group = self._take_group()
+        left = self._deliver(group)
+        if left:
+            self._backlog.settle(self._backlog.reserve(number, left, first=True))
+        return not left
+
+    def _take_group(self) -> tuple[int, list[Parcel]]:
+        """What goes into the next transaction, with a number that orders it among groups."""
+        group: list[Parcel] = []
+        events = size_bytes = 0
+        with self._changed:
+            while self._queue and events < MAX_BATCH_EVENTS and size_bytes < MAX_BATCH_BYTES:
+                parcel = self._queue.popleft()
+                group.append(parcel)
+                events += len(parcel.events)
+                size_bytes += parcel.size_bytes
+            self._queued_bytes -= size_bytes
+            return self._backlog.next_number(), group
+
+    def _deliver(self, group: list[Parcel]) -> list[Parcel]:
+        """Appends a group; returns what could not be, because the log is away."""
+        markers = [parcel for parcel in group if parcel.is_marker]
+        left = [parcel for parcel in group if not parcel.is_marker]
+        while left:
+            waiting = [parcel for parcel in left if parcel.must_wait]
+            ready = [parcel for parcel in left if not parcel.must_wait]
+            if not ready:
+                self._refuse(left, LogError("the run was never opened"))
+                break
             try:
-                return self._log.append(batch)
+                again = self._append(ready)
             except LogUnavailable as error:
-                if self._giving_up.is_set():
-                    raise
-                _log.warning("log unavailable, trying again in %.2f s: %s", pause_s, error)
-            self._pause(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                _log.warning("log unavailable, %d parcels wait: %s", len(left), error)
+                return left + markers
+            left = again + waiting  # a lane that waits has nothing but its opening in `again`
+        for marker in markers:
+            marker.settle([])
+        return []
+
+    def _append(self, ready: list[Parcel]) -> list[Parcel]:
+        """Appends parcels in one transaction; returns those to send again under another id."""
+        batches = [parcel.addressed() for parcel in ready]
+        try:
+            outcomes = iter(self._log.append([event for batch in batches for event in batch]))
+        except LogUnavailable:
+            raise
+        except Exception as error:
+            _log.exception("the log failed")
+            self._refuse(ready, error)
+            return []
+        again = []
+        for parcel, batch in zip(ready, batches, strict=True):
+            if not parcel.settle(list(islice(outcomes, len(batch)))):
+                again.append(parcel)
+            elif parcel.lane is not None and parcel.lane.broken is not None:
+                self._backlog.keep_refused(parcel)
+        return again
+
+    def _refuse(self, parcels: list[Parcel], error: Exception) -> None:
+        for parcel in parcels:
+            parcel.fail(error)
+            self._backlog.keep_refused(parcel)
+
+    def _out_of_time(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _wait_while_setting_aside(self, pause_s: float) -> None:
+        until = time.monotonic() + pause_s
+        while (left_s := until - time.monotonic()) > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing, left_s)
+                closing = self._closing
+            self._set_aside_queue()
+            if closing:
+                time.sleep(min(left_s, _FIRST_PAUSE_S))
+                return
+
+    def _set_aside_queue(self) -> None:
+        while self._queue:
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        with self._changed:
+            number, group = self._take_group()
+            if not group:
+                return
+            entry = self._backlog.reserve(number, group)
+        self._backlog.settle(entry)
+
+    def _keep(self) -> None:
+        """Sets groups aside as long as the queue is too long for memory."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._queued_bytes > HIGH_WATER_BYTES or self._closing
+                )
+                if self._closing:
+                    return
+            self._set_aside()

@@ -19,6 +19,7 @@ from recorder.events import (
     CloseReason,
     Completion,
     Error,
+    Gap,
     LoggedEvent,
     Opened,
     Output,
@@ -165,6 +166,8 @@ class _Folding:
                 self._error(logged, event)
             case Unrecognised():
                 self._arrived(logged, event.anomaly)
+            case Gap():
+                self._count("gap", event.lost_events)
             case Closed():
                 self._closed(logged, event)
             case _:
@@ -173,8 +176,8 @@ class _Folding:
     def _elapsed_us(self, logged: LoggedEvent) -> int | None:
         return logged.elapsed_us if self.timed else None
 
-    def _count(self, anomaly: str) -> None:
-        self.anomalies[anomaly] = self.anomalies.get(anomaly, 0) + 1
+    def _count(self, anomaly: str, times: int = 1) -> None:
+        self.anomalies[anomaly] = self.anomalies.get(anomaly, 0) + times
 
     def _arrived(self, logged: LoggedEvent, anomaly: str | None) -> None:
         if self.first_event_us is None:

@@ -64,6 +64,9 @@ class Statements(NamedTuple):
     at_place: str
     insert: str
     move_head: str
+    sign_of_life: str
+    own_run: str
+    release_run: str
     copies: bool
 
 
@@ -79,6 +82,15 @@ def _statements(place: str, for_update: str, *, copies: bool) -> Statements:
             f"WHERE request_id = {place} AND seq = {place}"
         ),
         insert=f"INSERT INTO events ({_COLUMNS}) VALUES ({places})",
+        sign_of_life=(
+            f"INSERT INTO recorders (instance, beat) VALUES ({place}, 1) "
+            "ON CONFLICT (instance) DO UPDATE SET beat = recorders.beat + 1"
+        ),
+        own_run=(
+            f"INSERT INTO open_runs (request_id, recorder) VALUES ({place}, {place}) "
+            "ON CONFLICT (request_id) DO NOTHING"
+        ),
+        release_run=f"DELETE FROM open_runs WHERE request_id = {place}",
         move_head=f"UPDATE log_head SET position = {place}, chain = {place}",
         copies=copies,
     )
@@ -112,10 +124,12 @@ class Append:
     Args:
         cursor: A driver's cursor.
         statements: In the driver's way.
+        instance: Who appends; owns the runs opened here.
     """
 
-    def __init__(self, cursor: Any, statements: Statements) -> None:
+    def __init__(self, cursor: Any, statements: Statements, instance: str) -> None:
         self._cursor = cursor
+        self._instance = instance
         self._statements = statements
         cursor.execute(statements.lock_head)
         row = cursor.fetchone()
@@ -137,6 +151,7 @@ class Append:
         outcomes = [self._take(event) for event in batch]
         if self._rows:
             self._insert()
+            self._note_ownership()
             self._cursor.execute(self._statements.move_head, (self.head.position, self.head.chain))
         return outcomes
 
@@ -201,6 +216,16 @@ class Append:
         if salt is None or chain.frame_digest(salt, event.frame) != digest:
             return SequenceConflict(event.request_id, event.seq, next_seq=tail.seq + 1)
         return Receipt(position, value)
+
+    def _note_ownership(self) -> None:
+        """Keeps `open_runs`: the runs without an end, and whose they are."""
+        opened = [(row.request_id, self._instance) for row in self._rows if row.type == "opened"]
+        closed = [(row.request_id,) for row in self._rows if row.type == "closed"]
+        if opened:
+            self._cursor.execute(self._statements.sign_of_life, (self._instance,))
+            self._cursor.executemany(self._statements.own_run, opened)
+        if closed:
+            self._cursor.executemany(self._statements.release_run, closed)
 
     def _insert(self) -> None:
         if not self._statements.copies or len(self._rows) < _COPY_FROM_ROWS:

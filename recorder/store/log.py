@@ -7,6 +7,7 @@ never misses an event. Nothing but SQL happens while the lock is held.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -31,8 +32,15 @@ _MAX_KNOWN_TAILS: Final = 100_000
 
 
 class EventLog(Protocol):
-    """What every implementation of the log does; the contract suite runs over all of them."""
+    """What every implementation of the log does; the contract suite runs over all of them.
 
+    Attributes:
+        instance: Names who appends through this object; the runs it opens are its own as long as it
+            shows signs of life, see `recorder.lease`.
+        commits: Tells of commits made through this object.
+    """
+
+    instance: str
     commits: CommitSignal
 
     def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
@@ -63,7 +71,8 @@ class EventLog(Protocol):
 class SqlLog:
     """The log on SQLite or PostgreSQL; see `EventLog`. Safe to use from several threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, instance: str | None = None) -> None:
+        self.instance = instance or str(uuid.uuid4())
         self._database = database
         self._statements = SQLITE if database.is_sqlite else POSTGRES
         self.commits = CommitSignal()
@@ -77,7 +86,7 @@ class SqlLog:
         if not batch:
             return []
         with self._database.appending() as cursor:
-            append = Append(cursor, self._statements)
+            append = Append(cursor, self._statements, self.instance)
             outcomes = append.add(batch, self._known_tails(append.head))
             self._tails_hold_at = append.head.chain
         self.commits.reached(append.head.position)

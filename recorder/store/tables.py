@@ -61,6 +61,23 @@ log_head = Table(
     Column("chain", LargeBinary, nullable=False),
 )
 
+recorders = Table(
+    "recorders",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("beat", BigInt, nullable=False),
+)
+"""Who appends to the log; the beat of a living one goes up."""
+
+open_runs = Table(
+    "open_runs",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("recorder", Text, nullable=False),
+    Index(None, "recorder"),
+)
+"""The runs that have an `opened` event and no `closed` one, and whose they are."""
+
 projections = Table(
     "projections",
     metadata,

@@ -1,0 +1,244 @@
+"""The backlog: groups of parcels that wait for the log, oldest first.
+
+On the disk where there is a spool and it can be written, else in memory as far as there is room, else
+given up, with a `gap` in their place.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from recorder.errors import LogUnavailable
+from recorder.events import OWN_TYPES, NewEvent
+from recorder.lanes import Lane, Parcel
+from recorder.store.spool import Segment, Spool, SpooledEvent
+
+_log = logging.getLogger(__name__)
+
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
+"""What the backlog may keep in memory when the spool does not take it."""
+
+
+class _Entry:
+    """A group in the backlog."""
+
+    def __init__(
+        self,
+        number: int,
+        parcels: list[Parcel],
+        segment: Segment | None = None,
+        adopts: dict[str, Lane] | None = None,
+    ) -> None:
+        self.number = number
+        self.parcels = parcels
+        self.segment = segment
+        self.adopts = adopts  # the lanes of another process's segments, by key
+        self.counts = [len(parcel.events) for parcel in parcels]
+        self.settling = threading.Lock()  # held while it is being written to the disk
+
+    def adopt(self) -> None:
+        """Reads a segment another process has left, once."""
+        lanes, self.adopts = self.adopts, None
+        if lanes is not None and self.segment is not None:
+            self.parcels = [_adopted(spooled, lanes) for spooled in self.segment.read()]
+            self.counts = [len(parcel.events) for parcel in self.parcels]
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(parcel.size_bytes for parcel in self.parcels)
+
+
+class Backlog:
+    """Groups in order. The writer takes from the front, it and its helper add at the back.
+
+    Args:
+        spool: Where groups go; None for memory only.
+    """
+
+    def __init__(self, spool: Spool | None) -> None:
+        self._spool = spool
+        self._entries: deque[_Entry] = deque()
+        self._lock = threading.Lock()
+        self._number = 0
+        self._adopted: set[Path] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def next_number(self) -> int:
+        """A number for a group, when it is taken from the queue: groups are ordered by it."""
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def reserve(self, number: int, parcels: list[Parcel], *, first: bool = False) -> _Entry:
+        """Takes a place for a group, at the back or before all others."""
+        entry = _Entry(number, parcels)
+        entry.settling.acquire()
+        with self._lock:
+            if first:
+                self._entries.appendleft(entry)
+            else:
+                self._entries.append(entry)
+        return entry
+
+    def settle(self, entry: _Entry) -> None:
+        """Brings a reserved group to the disk, or does what can be done instead."""
+        try:
+            if self._spool is None or not self._write(self._spool, entry):
+                self._hold(entry)
+        finally:
+            entry.settling.release()
+
+    def first(self) -> list[Parcel]:
+        """The oldest group, its events at hand."""
+        with self._lock:
+            entry = self._entries[0]
+        with entry.settling:
+            if entry.adopts is not None:
+                entry.adopt()
+            elif entry.segment is not None:
+                _reload(entry, entry.segment)
+            return entry.parcels
+
+    def keep_first(self, left: list[Parcel]) -> None:
+        """Notes what of the oldest group is still to be delivered."""
+        with self._lock:
+            entry = self._entries[0]
+        entry.parcels = left
+        entry.counts = [len(parcel.events) for parcel in left]
+
+    def drop_first(self) -> None:
+        """Forgets the oldest group: it is delivered."""
+        with self._lock:
+            entry = self._entries.popleft()
+        if entry.segment is not None:
+            entry.segment.delete()
+
+    def adopt(self) -> None:
+        """Takes over what processes that are gone have left in the spool."""
+        if self._spool is None:
+            return
+        lanes: dict[str, Lane] = {}
+        for segment in self._spool.adopt():
+            if segment.path in self._adopted:
+                continue
+            _log.warning("appending what another process left in %s", segment.path.name)
+            self._adopted.add(segment.path)
+            with self._lock:
+                self._entries.append(_Entry(0, [], segment, adopts=lanes))
+
+    def keep_refused(self, parcel: Parcel) -> None:
+        """Keeps what the log refused for good, for people to look at."""
+        if self._spool is None:
+            return
+        try:
+            self._spool.write(self.next_number(), _spooled(parcel), refused=True)
+        except OSError as error:
+            _log.error("refused events could not be kept: %s", error)
+
+    def close(self) -> bool:
+        """Ends; returns whether nothing was left."""
+        left = list(self._entries)
+        for parcel in chain.from_iterable(entry.parcels for entry in left):
+            parcel.fail(LogUnavailable("the log is away; events wait in the spool"))
+        if self._spool is not None:
+            self._spool.close()
+        return not left
+
+    def _write(self, spool: Spool, entry: _Entry) -> bool:
+        events = list(chain.from_iterable(_spooled(parcel) for parcel in entry.parcels))
+        try:
+            entry.segment = spool.write(entry.number, events)
+        except OSError as error:
+            _log.error("the spool cannot be written: %s", error)
+            return False
+        _release(entry)
+        return True
+
+    def _hold(self, entry: _Entry) -> None:
+        with self._lock:
+            held = sum(each.held_bytes for each in self._entries if each.segment is None)
+        if held > MAX_HELD_BYTES:
+            entry.parcels = give_up(entry.parcels, "no room in memory, spool or log")
+            entry.counts = [len(parcel.events) for parcel in entry.parcels]
+        else:
+            _seal(entry.parcels)
+
+
+def give_up(parcels: Iterable[Parcel], reason: str) -> list[Parcel]:
+    """Replaces events by the gaps that stand in for them; `opened` and `closed` are kept."""
+    kept: list[Parcel] = []
+    for parcel in parcels:
+        if parcel.is_marker:
+            kept.append(parcel)
+        elif parcel.lane is None:
+            parcel.fail(LogUnavailable(f"given up: {reason}"))
+        elif parcel.loss is not None or parcel.events[0].type in OWN_TYPES:
+            parcel.lane.seal()
+            kept.append(parcel)
+        else:
+            _log.error("run %s: %d events given up", parcel.lane.request_id, len(parcel.events))
+            gap = parcel.lane.lose(parcel.events, reason)
+            parcel.fail(LogUnavailable(f"given up: {reason}"))
+            if gap is not None:
+                kept.append(gap)
+    return kept
+
+
+def _seal(parcels: Iterable[Parcel]) -> None:
+    for parcel in parcels:
+        if parcel.lane is not None:
+            parcel.lane.seal()
+
+
+def _spooled(parcel: Parcel) -> list[SpooledEvent]:
+    lane = parcel.lane
+    if lane is None:
+        return [SpooledEvent(None, True, event.seq, event) for event in parcel.events]
+    if parcel.loss is None:
+        lane.seal()
+    senders: Sequence[NewEvent] = parcel.events or parcel.addressed()
+    return [
+        SpooledEvent(lane.key, lane.opened, final.seq, event)
+        for final, event in zip(parcel.addressed(), senders, strict=True)
+    ]
+
+
+def _release(entry: _Entry) -> None:
+    """Drops the events from memory; the segment has them."""
+    for parcel in entry.parcels:
+        parcel.events = []
+
+
+def _reload(entry: _Entry, segment: Segment) -> None:
+    if all(
+        len(parcel.events) == count
+        for parcel, count in zip(entry.parcels, entry.counts, strict=True)
+    ):
+        return
+    events = (spooled.event for spooled in segment.read())
+    for parcel, count in zip(entry.parcels, entry.counts, strict=True):
+        if parcel.loss is not None:
+            next(events, None)
+        else:
+            parcel.events = list(islice(events, count))
+
+
+def _adopted(spooled: SpooledEvent, lanes: dict[str, Lane]) -> Parcel:
+    event = msgspec.structs.replace(spooled.event, seq=spooled.seq)
+    if spooled.lane is None:
+        return Parcel(None, [event])
+    lane = lanes.setdefault(
+        spooled.lane, Lane(event.request_id, key=spooled.lane, opened=spooled.opened)
+    )
+    lane.opened = lane.opened or spooled.opened
+    return Parcel(lane, [event])

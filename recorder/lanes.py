@@ -1,0 +1,179 @@
+"""Lanes and parcels: what the log writer carries, and how it is addressed.
+
+A recording numbers its events as it makes them. Two things may change on the way to the log: the run's
+id, if another run has it already, and the numbers, if events had to be given up and one `gap` stands in
+for them. Both are settled here, once, by whoever sends a parcel first.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import msgspec
+
+from recorder.errors import LogError, RunClosed, SequenceConflict
+from recorder.events import Gap, NewEvent, encode_document
+from recorder.store.log import Outcome, Receipt
+
+EVENT_OVERHEAD_BYTES = 300
+"""What an event in memory weighs beside its frame, roughly."""
+
+
+class _Loss(msgspec.Struct):
+    """Events of a lane that were given up, one after the other."""
+
+    first: NewEvent
+    reason: str
+    events: int = 0
+    size_bytes: int = 0
+    sealed: bool = False  # on its way to the log: it cannot grow any more
+
+    def add(self, event: NewEvent) -> None:
+        self.events += 1
+        self.size_bytes += len(event.frame)
+
+
+class Lane:
+    """A run on its way into the log, and the id its events go by.
+
+    Attributes:
+        key: Names the lane, also across processes.
+        request_id: The id asked for. Should that run be in the log already, the writer settles on
+            the id with the next free suffix (`~2`, `~3`, …).
+        opened: Whether the lane's `opened` event is committed and the id final. Until then the
+            lane's other events wait: sent along, they could land in the run that has the id.
+        broken: Why the log refused an event of the lane; what follows is refused likewise.
+        last_receipt: Of the latest event committed.
+    """
+
+    def __init__(self, request_id: str, *, key: str | None = None, opened: bool = False) -> None:
+        self.key = key or str(uuid.uuid4())
+        self.request_id = request_id
+        self.opened = opened
+        self.broken: Exception | None = None
+        self.last_receipt: Receipt | None = None
+        self._asked_for = request_id
+        self._suffix = 1
+        self._losses: list[_Loss] = []
+
+    def take_next_id(self) -> None:
+        """Moves on to the next suffix."""
+        self._suffix += 1
+        self.request_id = f"{self._asked_for}~{self._suffix}"
+
+    def lose(self, events: Sequence[NewEvent], reason: str) -> Parcel | None:
+        """Gives events up.
+
+        Returns:
+            A parcel with the `gap` that stands in for them; None if one that is still waiting does.
+        """
+        loss = self._losses[-1] if self._losses else None
+        grows = loss is not None and not loss.sealed
+        if loss is None or not grows:
+            loss = _Loss(events[0], reason)
+            self._losses.append(loss)
+        for event in events:
+            loss.add(event)
+        return None if grows else Parcel(self, [], loss=loss)
+
+    def seal(self) -> None:
+        """Notes that something is kept after the latest loss, so that it cannot grow any more."""
+        if self._losses:
+            self._losses[-1].sealed = True
+
+    def final_seq(self, seq: int) -> int:
+        """Where an event numbered `seq` by its recording stands, gaps taken into account."""
+        return seq - sum(loss.events - 1 for loss in self._losses if loss.first.seq < seq)
+
+
+class Parcel(msgspec.Struct, eq=False):
+    """Events of one run, sent together; or the gap that stands in for lost ones.
+
+    Attributes:
+        lane: The run's lane; None for events that are addressed already.
+        events: As the sender numbered them.
+        acknowledged: Answered after the commit; None if nobody asked.
+        loss: What is lost, if this is a gap.
+    """
+
+    lane: Lane | None
+    events: list[NewEvent]
+    acknowledged: Future[list[Receipt]] | None = None
+    loss: _Loss | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What the parcel takes in memory."""
+        return sum(len(event.frame) + EVENT_OVERHEAD_BYTES for event in self.events)
+
+    @property
+    def opens(self) -> bool:
+        """Whether this is a lane's `opened` event."""
+        return self.lane is not None and bool(self.events) and self.events[0].type == "opened"
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether this only marks a place in the queue."""
+        return not self.events and self.loss is None
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether the lane's id is still to be settled by another parcel."""
+        return self.lane is not None and not self.lane.opened and not self.opens
+
+    def addressed(self) -> list[NewEvent]:
+        """The events under the id and the numbers they have in the log."""
+        lane = self.lane
+        if lane is None:
+            return self.events
+        if self.loss is not None:
+            return [_gap_event(lane, self.loss)]
+        first = self.events[0]
+        shift = first.seq - lane.final_seq(first.seq)
+        if shift == 0 and first.request_id == lane.request_id:
+            return self.events
+        return [
+            msgspec.structs.replace(event, request_id=lane.request_id, seq=event.seq - shift)
+            for event in self.events
+        ]
+
+    def settle(self, outcomes: Sequence[Outcome]) -> bool:
+        """Answers the sender; False if the parcel has to be sent again under another id."""
+        refused = next((each for each in outcomes if isinstance(each, LogError)), None)
+        if self.opens:
+            assert self.lane is not None
+            if isinstance(refused, SequenceConflict | RunClosed):
+                self.lane.take_next_id()
+                return False
+            self.lane.opened = True
+        if refused is not None:
+            self.fail(refused)
+            return True
+        receipts = [each for each in outcomes if isinstance(each, Receipt)]
+        if self.lane is not None and receipts:
+            self.lane.last_receipt = receipts[-1]
+        if self.acknowledged is not None:
+            self.acknowledged.set_result(receipts)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Answers the sender with an error."""
+        if self.lane is not None and isinstance(error, LogError) and not error.retryable:
+            self.lane.broken = self.lane.broken or error
+        if self.acknowledged is not None and not self.acknowledged.done():
+            self.acknowledged.set_exception(error)
+
+
+def _gap_event(lane: Lane, loss: _Loss) -> NewEvent:
+    loss.sealed = True
+    document = Gap(lost_events=loss.events, lost_bytes=loss.size_bytes, reason=loss.reason)
+    return NewEvent(
+        request_id=lane.request_id,
+        seq=lane.final_seq(loss.first.seq),
+        type="gap",
+        frame=encode_document(document),
+        received_at=loss.first.received_at,
+        elapsed_us=loss.first.elapsed_us,
+    )

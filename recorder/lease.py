@@ -1,0 +1,142 @@
+"""Ownership: a recorder that dies leaves runs that another one closes.
+
+A recorder shows that it lives by a beat in the database. Whoever watches counts on his own monotonic
+clock: a recorder whose beat has not changed for a lease time is taken for dead, whatever the wall clocks
+say, and the runs it had open are closed as `recorder_lost`. Should it wake up after all, the log refuses
+its appends, because nothing can follow a `closed` event.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import Final
+
+import msgspec
+from sqlalchemy import delete, exists, select, update
+
+from recorder.clock import Clock, SystemClock
+from recorder.errors import LogUnavailable
+from recorder.events import Closed, NewEvent, encode_document
+from recorder.store.engine import Database
+from recorder.store.log import EventLog, Receipt, run_events
+from recorder.store.tables import open_runs, recorders
+
+_log = logging.getLogger(__name__)
+
+LEASE_S: Final = 10.0
+"""How long a recorder may be silent. Its runs are closed within twice this time of its death."""
+
+_BEATS_PER_LEASE: Final = 4
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    beat: int | None
+    at_us: int
+
+
+class Watch:
+    """Beats for one recorder and watches the others.
+
+    Args:
+        database: Where beats and open runs are.
+        log: Where lost runs are closed; its instance is the recorder this beats for.
+        clock: For the monotonic clock; another one in tests.
+        lease_s: How long a recorder may be silent.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        log: EventLog,
+        *,
+        clock: Clock | None = None,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._clock = clock or SystemClock()
+        self._lease_us = round(lease_s * 1_000_000)
+        self._pause_s = lease_s / _BEATS_PER_LEASE
+        self._seen: dict[str, _Seen] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Beats and watches until told to stop; an absent database is tried again."""
+        while not stop.is_set():
+            try:
+                self.beat()
+                self.close_lost_runs()
+            except LogUnavailable as error:
+                _log.warning("no sign of life could be given: %s", error)
+            stop.wait(self._pause_s)
+
+    def beat(self) -> None:
+        """Shows that this recorder lives, as far as it has ever opened a run."""
+        statement = (
+            update(recorders)
+            .where(recorders.c.instance == self._log.instance)
+            .values(beat=recorders.c.beat + 1)
+        )
+        with self._database.writing() as connection:
+            connection.execute(statement)
+
+    def close_lost_runs(self) -> list[str]:
+        """Closes the runs of recorders that have been silent for a lease time, as seen from here.
+
+        Returns:
+            The ids of the runs closed.
+        """
+        lost = [request_id for request_id, owner in self._open_runs() if self._is_dead(owner)]
+        closed = [request_id for request_id in lost if self._close(request_id)]
+        self._forget_dead_recorders()
+        return closed
+
+    def _open_runs(self) -> list[tuple[str, str]]:
+        """Open runs of others, with their owners; notes the beats."""
+        query = (
+            select(open_runs.c.request_id, open_runs.c.recorder, recorders.c.beat)
+            .outerjoin(recorders, recorders.c.instance == open_runs.c.recorder)
+            .where(open_runs.c.recorder != self._log.instance)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        now_us = self._clock.monotonic_us()
+        for owner, beat in {(row.recorder, row.beat) for row in rows}:
+            seen = self._seen.get(owner)
+            if seen is None or seen.beat != beat:
+                self._seen[owner] = _Seen(beat, now_us)
+        return [(row.request_id, row.recorder) for row in rows]
+
+    def _is_dead(self, owner: str) -> bool:
+        return self._clock.monotonic_us() - self._seen[owner].at_us >= self._lease_us
+
+    def _close(self, request_id: str) -> bool:
+        """Closes a run; False if it went on in the meantime, then it is looked at again."""
+        events = deque(run_events(self._log, request_id), maxlen=1)
+        if not events:
+            return False
+        last = events[0]
+        document = Closed(reason="recorder_lost", detail="its recorder gave no sign of life")
+        event = NewEvent(
+            request_id=request_id,
+            seq=last.seq + 1,
+            type="closed",
+            frame=encode_document(document),
+            received_at=self._clock.now_us(),
+            elapsed_us=last.elapsed_us,
+        )
+        [outcome] = self._log.append([event])
+        return isinstance(outcome, Receipt)
+
+    def _forget_dead_recorders(self) -> None:
+        dead = [owner for owner in self._seen if self._is_dead(owner)]
+        if not dead:
+            return
+        still_owning = exists().where(open_runs.c.recorder == recorders.c.instance)
+        with self._database.writing() as connection:
+            connection.execute(
+                delete(recorders).where(recorders.c.instance.in_(dead), ~still_owning)
+            )
+        for owner in dead:
+            del self._seen[owner]

@@ -1,0 +1,184 @@
+"""The spool: where events wait on the local disk while the log is away.
+
+A folder of segments, one file per group of events, `{owner}-{number}.spool`, to be appended in order
+of their numbers. A segment is a run of records, each a four-byte length, a four-byte CRC-32 and that
+many bytes; it is complete once its file has this name, because it is written under another one, synced,
+and renamed. A record that is torn or does not match its CRC ends its segment.
+
+Appending a segment twice does no harm: appends are idempotent. So a segment is deleted after its events
+are in the log, and a crash in between costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from recorder.events import NewEvent
+
+REFUSED: Final = ".refused"
+"""Ends the name of a segment that the log refused for good."""
+
+_HEADER_BYTES: Final = 8
+_NAME = re.compile(r"(?P<owner>[0-9a-f-]{36})-(?P<number>\d{12})\.spool")
+
+
+class SpooledEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event in the spool.
+
+    Attributes:
+        lane: Names the recording the event belongs to; None for events sent without one.
+        opened: Whether the run's id was settled when this was spooled; if not, the `opened` event of
+            the lane settles it, as it would have done then.
+        seq: Where the event stands in its run, gaps taken into account.
+        event: As its sender numbered it.
+    """
+
+    lane: str | None
+    opened: bool
+    seq: int
+    event: NewEvent
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A file of the spool."""
+
+    path: Path
+
+    def read(self) -> Iterator[SpooledEvent]:
+        """Its events, up to the first record that is torn or damaged."""
+        data = self.path.read_bytes()
+        start = 0
+        while start + _HEADER_BYTES <= len(data):
+            size = int.from_bytes(data[start : start + 4], "big")
+            crc = int.from_bytes(data[start + 4 : start + _HEADER_BYTES], "big")
+            start += _HEADER_BYTES
+            record = data[start : start + size]
+            if len(record) < size or zlib.crc32(record) != crc:
+                return
+            yield _decode(record)
+            start += size
+
+    def is_whole(self) -> bool:
+        """Whether every record of the file can be read."""
+        whole = sum(_HEADER_BYTES + len(_encode(spooled)) for spooled in self.read())
+        return whole == self.path.stat().st_size
+
+    def delete(self) -> None:
+        """Removes the file; idempotent."""
+        self.path.unlink(missing_ok=True)
+
+
+_decode = msgspec.msgpack.Decoder(SpooledEvent).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Spool:
+    """One process's part of a spool folder.
+
+    Args:
+        folder: The folder, made when first needed. It belongs to one log.
+        owner: Names this process's segments; a UUID.
+    """
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self._folder = folder
+        self._owner = owner
+        self._lock: int | None = None
+
+    def write(
+        self, number: int, events: Sequence[SpooledEvent], *, refused: bool = False
+    ) -> Segment:
+        """Writes a segment; on the disk, name and all, when it returns.
+
+        Args:
+            number: Its place among this process's segments.
+            events: What it holds.
+            refused: The log refused these events for good; they are kept for people to look at.
+
+        Raises:
+            OSError: It could not be written; nothing of it is left.
+        """
+        self._own()
+        suffix = REFUSED if refused else ".spool"
+        path = self._folder / f"{self._owner}-{number:012d}{suffix}"
+        unfinished = path.with_suffix(".part")
+        try:
+            with unfinished.open("wb") as file:
+                for spooled in events:
+                    record = _encode(spooled)
+                    file.write(len(record).to_bytes(4, "big"))
+                    file.write(zlib.crc32(record).to_bytes(4, "big"))
+                    file.write(record)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+            self._sync_folder()
+        except OSError:
+            for leftover in (unfinished, path):
+                with contextlib.suppress(OSError):
+                    leftover.unlink(missing_ok=True)
+            raise
+        return Segment(path)
+
+    def adopt(self) -> list[Segment]:
+        """Segments of processes that are gone, in the order to append them."""
+        return [segment for segment in segments(self._folder) if not self._is_alive(segment)]
+
+    def close(self) -> None:
+        """Gives up this process's claim; what it left can be adopted by others."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+            with contextlib.suppress(OSError):
+                self._lock_path(self._owner).unlink(missing_ok=True)
+
+    def _own(self) -> None:
+        """Holds a lock file as long as this process lives, so that nobody adopts its segments."""
+        if self._lock is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._lock_path(self._owner), os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = descriptor
+
+    def _is_alive(self, segment: Segment) -> bool:
+        match = _NAME.fullmatch(segment.path.name)
+        owner = match["owner"] if match else self._owner
+        if owner == self._owner:
+            return True
+        try:
+            descriptor = os.open(self._lock_path(owner), os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def _lock_path(self, owner: str) -> Path:
+        return self._folder / f"{owner}.lock"
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def segments(folder: Path) -> list[Segment]:
+    """All complete segments of a folder, each process's in the order of their numbers."""
+    if not folder.is_dir():
+        return []
+    return [Segment(path) for path in sorted(folder.iterdir()) if _NAME.fullmatch(path.name)]
