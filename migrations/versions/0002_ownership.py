@@ -1,4 +1,4 @@
-"""Who is recording what: signs of life of recorders, and the runs they have open."""
+"""Who is recording what, and what log a projection was made from."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id", name="pk_open_runs"),
     )
     op.create_index("ix_open_runs_recorder", "open_runs", ["recorder"])
+    # The log's chain at a checkpoint: tells a log that was restored from an older backup.
+    op.add_column("projections", sa.Column("chain", sa.LargeBinary))
     # Runs an earlier version left open belong to nobody that is alive, so they will be closed.
     op.execute(
         "INSERT INTO open_runs (request_id, recorder) "
@@ -35,5 +37,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("projections", "chain")
     op.drop_table("open_runs")
     op.drop_table("recorders")

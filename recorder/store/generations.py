@@ -36,15 +36,20 @@ RUNS: Final = "runs"
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """How far a projection has come: everything up to `position` is in `generation`."""
+    """How far a projection has come: everything up to `position` is in `generation`.
+
+    Attributes:
+        chain: The log's chain at that position; None where it was not noted.
+    """
 
     generation: int
     position: int
+    chain: bytes | None = None
 
 
 def read_checkpoint(connection: Connection, name: str, *, lock: bool = False) -> Checkpoint:
     """How far a projection has come; `lock` keeps it there until the transaction ends."""
-    query = select(projections.c.generation, projections.c.position).where(
+    query = select(projections.c.generation, projections.c.position, projections.c.chain).where(
         projections.c.name == name
     )
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
@@ -58,7 +63,11 @@ def move_checkpoint(connection: Connection, name: str, checkpoint: Checkpoint) -
     connection.execute(
         update(projections)
         .where(projections.c.name == name)
-        .values(generation=checkpoint.generation, position=checkpoint.position)
+        .values(
+            generation=checkpoint.generation,
+            position=checkpoint.position,
+            chain=checkpoint.chain,
+        )
     )
 
 

@@ -84,6 +84,7 @@ projections = Table(
     Column("name", Text, primary_key=True),
     Column("generation", BigInt, nullable=False),
     Column("position", BigInt, nullable=False),
+    Column("chain", LargeBinary),
 )
 
 runs = Table(

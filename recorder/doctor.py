@@ -1,0 +1,150 @@
+"""The doctor: looks over a log and everything around it, and says what is wrong and what to do.
+
+It reads only. A `problem` means that something recorded is missing, changed or not shown; a `notice` is
+worth knowing and harms nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Select, exists, select
+
+from recorder.audit import verify
+from recorder.store.engine import Database
+from recorder.store.generations import RUNS, read_checkpoint
+from recorder.store.log import EventLog
+from recorder.store.spool import REFUSED, segments
+from recorder.store.tables import events, open_runs, projections, recorders, runs
+
+Severity = Literal["ok", "notice", "problem"]
+
+_EXAMPLES = 10
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check found.
+
+    Attributes:
+        check: Its name.
+        severity: See the module.
+        summary: One line; for what is not ok, with what to do.
+        examples: Some of the runs, files or positions concerned.
+    """
+
+    check: str
+    severity: Severity
+    summary: str
+    examples: list[str] = []
+
+
+def examine(
+    database: Database,
+    log: EventLog,
+    spool_folder: Path,
+    *,
+    progress: Callable[[int], object] | None = None,
+) -> list[Finding]:
+    """Runs all checks; the chain is walked to its end, which takes its time on a long log.
+
+    Raises:
+        LogUnavailable: The database does not answer.
+    """
+    return [
+        _chain(log, progress),
+        _projection(database, log),
+        _gaps(database),
+        _orphans(database),
+        _open_runs(database),
+        _interrupted(database),
+        *_spool(spool_folder),
+    ]
+
+
+def _chain(log: EventLog, progress: Callable[[int], object] | None) -> Finding:
+    verdict = verify(log, progress=progress)
+    if verdict.intact:
+        return Finding("chain", "ok", f"intact up to position {verdict.position}")
+    where = f"position {verdict.broken_at}"
+    return Finding("chain", "problem", f"broken at {where}: {verdict.reason}", [where])
+
+
+def _projection(database: Database, log: EventLog) -> Finding:
+    with database.reading() as connection:
+        checkpoint = read_checkpoint(connection, RUNS)
+    head = log.head().position
+    at_checkpoint = log.read(checkpoint.position - 1, 1) if checkpoint.position else []
+    known = checkpoint.chain is None or any(e.chain == checkpoint.chain for e in at_checkpoint)
+    if checkpoint.position > head or not known:
+        summary = (
+            f"made from another log: its checkpoint is {checkpoint.position}, the head {head} "
+            "(a restored backup?); run `recorder rebuild`"
+        )
+        return Finding("projection", "problem", summary)
+    if behind := head - checkpoint.position:
+        return Finding("projection", "notice", f"{behind} events behind; reading catches it up")
+    return Finding("projection", "ok", f"up to date at position {head}")
+
+
+def _gaps(database: Database) -> Finding:
+    rows = _ids(database, select(events.c.request_id).where(events.c.type == "gap").distinct())
+    if not rows:
+        return Finding("gaps", "ok", "nothing received was lost")
+    return Finding("gaps", "problem", f"{len(rows)} runs lack events that found no room", rows)
+
+
+def _orphans(database: Database) -> Finding:
+    first = events.alias()
+    query = select(first.c.request_id).where(first.c.seq == 0, first.c.type != "opened")
+    rows = _ids(database, query)
+    if not rows:
+        return Finding("orphans", "ok", "every run begins with its `opened` event")
+    return Finding("orphans", "notice", f"{len(rows)} runs have no `opened` event", rows)
+
+
+def _open_runs(database: Database) -> Finding:
+    alive = exists().where(recorders.c.instance == open_runs.c.recorder)
+    rows = _ids(database, select(open_runs.c.request_id))
+    lost = _ids(database, select(open_runs.c.request_id).where(~alive))
+    if lost:
+        summary = f"{len(lost)} open runs have no recorder any more; a running one closes them"
+        return Finding("open_runs", "notice", summary, lost)
+    return Finding("open_runs", "ok", f"{len(rows)} runs are open, each with its recorder")
+
+
+def _interrupted(database: Database) -> Finding:
+    generation = (
+        select(projections.c.generation).where(projections.c.name == RUNS).scalar_subquery()
+    )
+    mine = select(runs.c.request_id).where(
+        runs.c.generation == generation, runs.c.close_reason == "recorder_lost"
+    )
+    rows = _ids(database, mine)
+    if not rows:
+        return Finding("interrupted", "ok", "no run lost its recorder")
+    return Finding("interrupted", "notice", f"{len(rows)} runs lost their recorder", rows)
+
+
+def _spool(folder: Path) -> Iterator[Finding]:
+    waiting = segments(folder)
+    torn = [segment.path.name for segment in waiting if not segment.is_whole()]
+    names = [segment.path.name for segment in waiting]
+    if torn:
+        yield Finding("spool", "problem", f"{len(torn)} files in {folder} are damaged", torn)
+    elif names:
+        summary = f"{len(names)} files in {folder} wait; the next recorder appends them"
+        yield Finding("spool", "notice", summary, names[:_EXAMPLES])
+    else:
+        yield Finding("spool", "ok", "nothing waits in the spool")
+    refused = sorted(path.name for path in folder.glob(f"*{REFUSED}")) if folder.is_dir() else []
+    if refused:
+        summary = f"{len(refused)} files in {folder} hold events the log refused"
+        yield Finding("refused", "problem", summary, refused[:_EXAMPLES])
+
+
+def _ids(database: Database, query: Select[Any]) -> list[str]:
+    with database.reading() as connection:
+        return list(connection.execute(query).scalars())
