@@ -13,6 +13,7 @@ import httpx
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
+from recorder.doctor import Finding, examine
 from recorder.errors import RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
@@ -221,6 +222,10 @@ class Recorder:
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verdict:
         """Walks the hash chain; see `recorder.audit.verify`."""
         return verify(self.log, progress=progress)
+
+    def examine(self, *, progress: Callable[[int], object] | None = None) -> list[Finding]:
+        """Looks over everything; see `recorder.doctor.examine`."""
+        return examine(self.database, self.log, self.spool_folder, progress=progress)
 
     def rebuild(self, *, progress: Callable[[int], object] | None = None) -> Rebuilt:
         """Folds the whole log anew; see `recorder.projector.rebuild`."""

@@ -117,7 +117,7 @@ class Projector:
     def _advance(self) -> tuple[Checkpoint, bool]:
         """One batch; returns where that leads, and whether there may be more."""
         # Read before the transaction begins: nobody waits for us while we parse.
-        start = self._checkpoint or self._read_checkpoint()
+        start = self._checkpoint or self._checked(self._read_checkpoint())
         batch = self._log.read(start.position, self._batch_events)
         if not batch:
             current = self._read_checkpoint()
@@ -127,7 +127,7 @@ class Projector:
             current = read_checkpoint(connection, self._name, lock=True)
             if current == start:
                 write_runs(connection, start.generation, folded)
-                current = Checkpoint(start.generation, batch[-1].position)
+                current = Checkpoint(start.generation, batch[-1].position, batch[-1].chain)
                 move_checkpoint(connection, self._name, current)
                 self._remember(current, [run for run, _ in folded])
                 return current, True
@@ -150,6 +150,19 @@ class Projector:
                 batch = [logged for logged in batch if logged.position < failure.position]
                 if not batch:
                     raise
+
+    def _checked(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Makes sure the log still is the one this projection was made from.
+
+        After a restore from an older backup its positions come again with other events.
+        """
+        if checkpoint.position == 0 or checkpoint.chain is None:
+            return checkpoint
+        at_checkpoint = self._log.read(checkpoint.position - 1, 1)
+        if at_checkpoint and at_checkpoint[0].chain == checkpoint.chain:
+            return checkpoint
+        reason = "the log is not the one this was made from (a restored backup?); run a rebuild"
+        raise ProjectionFailed(self._name, checkpoint.position, reason)
 
     def _fold(self, start: Checkpoint, batch: list[LoggedEvent]) -> list[tuple[Run, list[Step]]]:
         of_run: dict[str, list[LoggedEvent]] = {}
@@ -246,15 +259,17 @@ def rebuild(
         with database.reading() as connection:
             live = read_checkpoint(connection, RUNS)
             differences = count_differences(connection, live, built)
-        if _swap(database, live, built):
+        if _swap(database, live, built, head=log.head().position):
             break
     with database.writing() as connection:
         drop_generation(connection, live.generation)
     return Rebuilt(built.position, differences)
 
 
-def _swap(database: Database, compared: Checkpoint, built: Checkpoint) -> bool:
+def _swap(database: Database, compared: Checkpoint, built: Checkpoint, *, head: int) -> bool:
     """Makes the new generation the live one; False if either has moved on since.
+
+    A live checkpoint beyond the head belongs to a log that is no more, and is no reason to wait.
 
     Raises:
         LogError: Another rebuild has swapped its generation in.
@@ -263,7 +278,7 @@ def _swap(database: Database, compared: Checkpoint, built: Checkpoint) -> bool:
         live = read_checkpoint(connection, RUNS, lock=True)
         if read_checkpoint(connection, _REBUILD, lock=True) != built:
             return False
-        if live.generation != compared.generation or live.position > built.position:
+        if live.generation != compared.generation or built.position < live.position <= head:
             return False
         move_checkpoint(connection, RUNS, built)
         end_generation(connection, _REBUILD)
