@@ -1,0 +1,1 @@
+"""Measurements: both sides of a comparison in one interleaved run, medians and ratios."""

@@ -1,0 +1,68 @@
+"""Folding the log anew, and how much memory that takes."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+
+from bench.material import frame, prepared, sqlite_file
+from bench.measure import Result, compare
+from recorder.events import Closed, EventType, NewEvent, Opened, encode_document
+from recorder.projector import rebuild
+from recorder.store.engine import Database
+from recorder.store.log import SqlLog
+
+NODES = 3
+
+
+def results(rounds: int) -> Iterator[Result]:
+    """A log of runs with three steps each."""
+    with sqlite_file() as path, prepared(f"sqlite:///{path}") as database:
+        events = fill(database, runs=6_000)
+        yield compare(
+            f"rebuild of {events:,} events",
+            "events/s",
+            {"recorder": lambda: _rate(database, events)},
+            rounds=max(1, rounds // 2),
+        )
+        yield compare("peak memory after it", "MiB", {"recorder": _peak_mib}, rounds=1)
+
+
+def fill(database: Database, *, runs: int) -> int:
+    """Appends complete runs; returns how many events that is."""
+    log = SqlLog(database)
+    batch: list[NewEvent] = []
+    events = 0
+    for number in range(runs):
+        batch += _run(f"run-{number}")
+        if len(batch) >= 900 or number == runs - 1:
+            log.append(batch)
+            events += len(batch)
+            batch = []
+    return events
+
+
+def _run(request_id: str) -> list[NewEvent]:
+    opened = Opened(workflow="workflows/acme/poster", source="http", status=200)
+    frames: list[tuple[EventType, bytes, str | None]] = [("opened", encode_document(opened), None)]
+    for number in range(NODES):
+        node = f"node_{number}"
+        submit = f'data: {{"type": "submit", "node_id": "{node}", "app_id": "fal-ai/x"}}\r\n\r\n'
+        frames += [("submit", submit.encode(), node), ("completion", frame(400), node)]
+    frames.append(("output", b'data: {"type": "output", "output": {}}\r\n\r\n', None))
+    frames.append(("closed", encode_document(Closed(reason="eof")), None))
+    return [
+        NewEvent(request_id, seq, kind, raw, 1_795_414_635_647_972, seq * 1_000, node)
+        for seq, (kind, raw, node) in enumerate(frames)
+    ]
+
+
+def _rate(database: Database, events: int) -> float:
+    started = time.perf_counter()
+    rebuild(database, SqlLog(database))
+    return events / (time.perf_counter() - started)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
