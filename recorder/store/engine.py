@@ -9,6 +9,7 @@ writer's process: closing it drops the process's POSIX locks.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from recorder.errors import LogError, LogUnavailable
 
 _BUSY_TIMEOUT_S: Final = 30
+_SWITCHES_TO_WAL: Final = 10
 _POOL_IS_BUSY: Final = "all connections to the database are busy"
 
 
@@ -165,13 +167,29 @@ def _in_memory(url: URL) -> bool:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
+    _switch_to_wal(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         "recursive_triggers=ON",  # so that REPLACE meets the triggers that refuse DELETE
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Puts the file in WAL mode, for good.
+
+    While another connection writes to a file that is not in WAL mode yet, as when two processes open
+    an empty database, SQLite refuses the switch at once instead of waiting.
+    """
+    for _ in range(_SWITCHES_TO_WAL):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError:
+            connection.execute("BEGIN IMMEDIATE").close()  # waits for the other
+            connection.execute("ROLLBACK").close()
+    connection.execute("PRAGMA journal_mode=WAL").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
