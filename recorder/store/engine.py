@@ -27,7 +27,7 @@ from sqlalchemy.exc import (
     OperationalError,
     TimeoutError,
 )
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from recorder.errors import LogError, LogUnavailable
 
@@ -53,6 +53,8 @@ class Database:
         self._write_gate = threading.Lock() if self.is_sqlite else _OpenGate()
         self._append_gate = self._write_gate if self.is_sqlite else threading.Lock()
         self._append_connection: PoolProxiedConnection | None = None
+        self._closed = False
+        event.listen(engine, "checkin", self._close_what_comes_back_late)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -105,12 +107,18 @@ class Database:
             raise LogUnavailable(_POOL_IS_BUSY) from error
 
     def close(self) -> None:
-        """Closes all connections; the object opens new ones when used again."""
+        """Closes all connections; used again, the object opens one for each use."""
         with self._append_gate:
             connection, self._append_connection = self._append_connection, None
             if connection is not None:
                 connection.close()
+        self._closed = True
         self.engine.dispose()
+
+    def _close_what_comes_back_late(self, _: object, record: ConnectionPoolEntry) -> None:
+        """Closes a connection that another thread still used when the pool was disposed of."""
+        if self._closed:
+            record.close()
 
 
 class _OpenGate:
