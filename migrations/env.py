@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from alembic import context
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, NullPool, create_engine
 
 from recorder.store.tables import metadata
 
@@ -32,8 +32,7 @@ def _url() -> str:
 if (given := context.config.attributes.get("connection")) is not None:
     _migrate(given)
 else:
-    engine = create_engine(_url())
-    with engine.connect() as own:
+    # Without a pool the connection is closed when the block ends, however it ends.
+    with create_engine(_url(), poolclass=NullPool).connect() as own:
         _migrate(own)
         own.commit()
-    engine.dispose()

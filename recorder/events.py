@@ -33,6 +33,9 @@ MAX_LIFTED_BYTES: Final = 1_024
 MAX_INFERENCE_S: Final = 30 * 24 * 3600
 """No step of a run takes a month; a larger figure is a mistake of units or worse."""
 
+_MAX_INTEGER_DIGITS: Final = 4_000
+"""Python refuses to read longer integers."""
+
 
 class Submit(msgspec.Struct, frozen=True):
     """A step was submitted; `step_request_id` is fal's id of the step, not of the run."""
@@ -235,10 +238,19 @@ def _parse_leniently(data: str) -> WireEvent:
     if data.strip() == "[DONE]":
         return Unrecognised("done_marker")
     try:
-        return _of_json(json.loads(data))
+        return _of_json(_loads(data))
     except (ValueError, RecursionError):
         # Writing needs a deeper stack than reading, so re-encoding a field can fail as well.
         return Unrecognised("invalid_json")
+
+
+def _loads(text: str | bytes) -> object:
+    """JSON as Python reads it; integers too long for it read as infinite."""
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
 def _of_json(value: object) -> WireEvent:
@@ -300,7 +312,7 @@ def _inference(output: bytes | None) -> object:
 
 def _timings_leniently(output: bytes) -> object:
     try:
-        value = json.loads(output)
+        value = _loads(output)
     except (ValueError, RecursionError):
         return None
     return value.get("timings") if isinstance(value, dict) else None

@@ -65,7 +65,8 @@ def import_transcript(
     recording = Recording(writer, clock=clock)
     recording.open(
         Opened(
-            workflow=workflow,
+            # A command line may bring bytes that are no UTF-8.
+            workflow=workflow.encode("utf-8", "replace").decode(),
             source="transcript",
             upstream_request_id=request_id,
             timed=any(piece.elapsed_us is not None for piece in pieces),

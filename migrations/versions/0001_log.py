@@ -43,6 +43,7 @@ def downgrade() -> None:
         op.execute("DROP TRIGGER events_guard ON events")
         op.execute("DROP TRIGGER events_guard_truncate ON events")
         op.execute("DROP TRIGGER log_head_guard ON log_head")
+        op.execute("DROP TRIGGER log_head_guard_truncate ON log_head")
     for table in ("steps", "runs", "projections", "log_head", "events"):
         op.drop_table(table)
     if op.get_bind().dialect.name != "sqlite":
@@ -74,12 +75,12 @@ def _create_log() -> None:
     op.create_index("ix_events_received_at", "events", ["received_at"])
     head = op.create_table(
         "log_head",
-        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("epoch", sa.Text, nullable=False),
         sa.Column("position", _BIG, nullable=False),
         sa.Column("chain", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_log_head"),
-        sa.CheckConstraint("id = 1", name="ck_log_head_one_row"),
+        sa.CheckConstraint("id = 1", name=op.f("ck_log_head_one_row")),
     )
     op.bulk_insert(head, [{"id": 1, "epoch": str(uuid.uuid4()), "position": 0, "chain": bytes(32)}])
 
@@ -165,8 +166,13 @@ def _guard_sqlite() -> None:
     )
     op.execute(
         "CREATE TRIGGER log_head_refuse_step_back BEFORE UPDATE ON log_head "
-        "WHEN NEW.position < OLD.position OR NEW.epoch IS NOT OLD.epoch "
+        "WHEN NEW.position <= OLD.position OR NEW.epoch IS NOT OLD.epoch "
         "BEGIN SELECT RAISE(ABORT, 'the log head only moves forward'); END"
+    )
+    op.execute(
+        "CREATE TRIGGER log_head_refuse_replace BEFORE INSERT ON log_head "
+        "WHEN EXISTS (SELECT 1 FROM log_head) "
+        "BEGIN SELECT RAISE(ABORT, 'the log head is there already'); END"
     )
 
 
@@ -188,11 +194,15 @@ def _guard_postgres() -> None:
     )
     op.execute(
         "CREATE FUNCTION log_head_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF TG_OP = 'UPDATE' AND NEW.position >= OLD.position AND NEW.epoch = OLD.epoch "
+        "IF TG_OP = 'UPDATE' AND NEW.position > OLD.position AND NEW.epoch = OLD.epoch "
         "THEN RETURN NEW; END IF; "
         "RAISE EXCEPTION 'the log head only moves forward: % refused', TG_OP; END $$"
     )
     op.execute(
         "CREATE TRIGGER log_head_guard BEFORE UPDATE OR DELETE ON log_head "
         "FOR EACH ROW EXECUTE FUNCTION log_head_guard()"
+    )
+    op.execute(
+        "CREATE TRIGGER log_head_guard_truncate BEFORE TRUNCATE ON log_head "
+        "FOR EACH STATEMENT EXECUTE FUNCTION log_head_guard()"
     )

@@ -9,6 +9,7 @@ writer's process: closing it drops the process's POSIX locks.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,11 +27,12 @@ from sqlalchemy.exc import (
     OperationalError,
     TimeoutError,
 )
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from recorder.errors import LogError, LogUnavailable
 
 _BUSY_TIMEOUT_S: Final = 30
+_SWITCHES_TO_WAL: Final = 10
 _POOL_IS_BUSY: Final = "all connections to the database are busy"
 
 
@@ -51,6 +53,8 @@ class Database:
         self._write_gate = threading.Lock() if self.is_sqlite else _OpenGate()
         self._append_gate = self._write_gate if self.is_sqlite else threading.Lock()
         self._append_connection: PoolProxiedConnection | None = None
+        self._closed = False
+        event.listen(engine, "checkin", self._close_what_comes_back_late)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -103,12 +107,18 @@ class Database:
             raise LogUnavailable(_POOL_IS_BUSY) from error
 
     def close(self) -> None:
-        """Closes all connections; the object opens new ones when used again."""
+        """Closes all connections; used again, the object opens one for each use."""
         with self._append_gate:
             connection, self._append_connection = self._append_connection, None
             if connection is not None:
                 connection.close()
+        self._closed = True
         self.engine.dispose()
+
+    def _close_what_comes_back_late(self, _: object, record: ConnectionPoolEntry) -> None:
+        """Closes a connection that another thread still used when the pool was disposed of."""
+        if self._closed:
+            record.close()
 
 
 class _OpenGate:
@@ -165,13 +175,29 @@ def _in_memory(url: URL) -> bool:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
+    _switch_to_wal(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         "recursive_triggers=ON",  # so that REPLACE meets the triggers that refuse DELETE
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Puts the file in WAL mode, for good.
+
+    While another connection writes to a file that is not in WAL mode yet, as when two processes open
+    an empty database, SQLite refuses the switch at once instead of waiting.
+    """
+    for _ in range(_SWITCHES_TO_WAL):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError:
+            connection.execute("BEGIN IMMEDIATE").close()  # waits for the other
+            connection.execute("ROLLBACK").close()
+    connection.execute("PRAGMA journal_mode=WAL").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -15,6 +15,7 @@ class CommitSignal:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._position = 0
+        self._nudges = 0
 
     def reached(self, position: int) -> None:
         """Notes that everything up to `position` is committed; wakes those who wait."""
@@ -26,9 +27,13 @@ class CommitSignal:
     def wait_beyond(self, position: int, timeout_s: float) -> None:
         """Returns once a position beyond this one is committed, or after the timeout."""
         with self._condition:
-            self._condition.wait_for(lambda: self._position > position, timeout_s)
+            nudges = self._nudges
+            self._condition.wait_for(
+                lambda: self._position > position or self._nudges != nudges, timeout_s
+            )
 
     def nudge(self) -> None:
         """Wakes everybody who waits, without news; they look round and go on."""
         with self._condition:
+            self._nudges += 1
             self._condition.notify_all()

@@ -55,7 +55,13 @@ events = Table(
 log_head = Table(
     "log_head",
     metadata,
-    Column("id", Integer, CheckConstraint("id = 1", name="one_row"), primary_key=True),
+    Column(
+        "id",
+        Integer,
+        CheckConstraint("id = 1", name="one_row"),
+        primary_key=True,
+        autoincrement=False,
+    ),
     Column("epoch", Text, nullable=False),
     Column("position", BigInt, nullable=False),
     Column("chain", LargeBinary, nullable=False),

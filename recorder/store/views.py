@@ -131,7 +131,7 @@ def _conditions(
     if wanted.workflow is not None:
         conditions.append(runs.c.workflow == lift(wanted.workflow))
     if wanted.status is not None:
-        conditions.append(runs.c.status == wanted.status)
+        conditions.append(runs.c.status == lift(wanted.status))
     if wanted.since is not None:
         conditions.append(runs.c.opened_at >= wanted.since)
     if wanted.until is not None:

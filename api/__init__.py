@@ -1,0 +1,1 @@
+"""The HTTP API over the log and what is derived from it."""

@@ -1,0 +1,68 @@
+"""The app: routers, errors and the recorder put together. Made by a factory, never at import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+
+from api import openapi, problems
+from api.background import DEFAULT_LIMIT
+from api.middleware import EncodedRunPaths, LastResort
+from api.reading import Service
+from api.routes import health, latency, runs
+from recorder.bootstrap import Recorder
+
+GRACE_S: Final = 10.0
+_ROUTERS: Final = (health.router, latency.router, runs.router)
+
+_DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
+
+Times are RFC 3339 in UTC, durations microseconds (`…_us`). Errors are `application/problem+json`.
+"""
+
+
+def create_app(
+    rec: Recorder, *, max_background_runs: int = DEFAULT_LIMIT, grace_s: float = GRACE_S
+) -> FastAPI:
+    """Makes the app over a recorder, which stays the caller's to close, after the app has ended.
+
+    Args:
+        rec: What to serve; its projection is kept up while the app runs.
+        max_background_runs: How many runs started here may be under way at the same time.
+        grace_s: How long such runs may go on when the app ends, before they are broken off.
+    """
+    service = Service(rec, max_background_runs=max_background_runs)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        rec.start_projecting()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(service.background.close, grace_s)
+
+    app = FastAPI(
+        title="fal flight recorder",
+        version=version("fal-flight-recorder"),
+        description=_DESCRIPTION,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # they load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=[Middleware(LastResort), Middleware(EncodedRunPaths)],
+        telemetry={"logs": False},  # they would quote exceptions, and those parameters
+    )
+    app.state.service = service
+    app.state.routes = [route for router in _ROUTERS for route in router.routes]
+    for router in _ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    openapi.install(app)
+    return app

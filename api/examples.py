@@ -1,0 +1,132 @@
+"""Examples for the API's documentation. A test holds them against the models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+REQUEST_ID: Final = "d778bdf4-0275-47c2-9f23-16c27041cbeb"
+
+STEP: Final[dict[str, Any]] = {
+    "node_id": "stable_diffusion_xl",
+    "attempt": 1,
+    "app_id": "fal-ai/fast-sdxl",
+    "step_request_id": "0bdbbb04-a08d-4ab2-a171-25aae8e2b2f8",
+    "status": "completed",
+    "submitted_us": 120_417,
+    "finished_us": 2_901_220,
+    "duration_us": 2_780_803,
+    "inference_us": 2_173_300,
+    "overhead_us": 607_503,
+    "error": None,
+}
+RUN: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "workflow": "workflows/fal-ai/sdxl-sticker",
+    "status": "completed",
+    "source": "http",
+    "opened_at": "2025-01-31T12:00:00.000000Z",
+    "closed_at": "2025-01-31T12:00:03.100550Z",
+    "duration_us": 3_100_550,
+    "events": 5,
+    "steps": [STEP],
+    "anomalies": {},
+    "error": None,
+    "as_of_position": 1205,
+    "first_event_us": 120_417,
+    "close_reason": "eof",
+}
+RUNNING: Final[dict[str, Any]] = RUN | {
+    "status": "running",
+    "closed_at": None,
+    "duration_us": None,
+    "events": 1,
+    "steps": [],
+    "as_of_position": 1201,
+    "first_event_us": None,
+    "close_reason": None,
+}
+RUN_PAGE: Final[dict[str, Any]] = {
+    "runs": [RUN],
+    "next_cursor": "YmVmb3JlOjEyMDE",
+    "as_of_position": 1205,
+}
+EVENT_PAGE: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "events": [
+        {
+            "position": 1202,
+            "seq": 1,
+            "type": "submit",
+            "node_id": "stable_diffusion_xl",
+            "app_id": "fal-ai/fast-sdxl",
+            "step_request_id": "0bdbbb04-a08d-4ab2-a171-25aae8e2b2f8",
+            "received_at": "2025-01-31T12:00:00.120417Z",
+            "elapsed_us": 120_417,
+            "payload": {
+                "type": "submit",
+                "node_id": "stable_diffusion_xl",
+                "app_id": "fal-ai/fast-sdxl",
+                "request_id": "0bdbbb04-a08d-4ab2-a171-25aae8e2b2f8",
+            },
+            "erased": False,
+        },
+    ],
+    "next_after": 1,
+}
+BODY: Final = 'data: {"type": "output", "output": {"images": []}}\r\n\r\n'
+START: Final[dict[str, Any]] = {
+    "workflow": "workflows/fal-ai/sdxl-sticker",
+    "input": {"prompt": "a cute puppy", "seed": 6252023},
+    "wait": False,
+}
+
+_MEASURE: Final[dict[str, Any]] = {
+    "count": 412,
+    "p50_us": 2_780_803.0,
+    "p90_us": 3_402_118.3,
+    "p95_us": 3_911_702.5,
+    "p99_us": 5_230_004.12,
+    "max_us": 7_004_311,
+}
+LATENCY: Final[dict[str, Any]] = {
+    "by": ["workflow", "node", "app"],
+    "steps": [
+        {
+            "workflow": "workflows/fal-ai/sdxl-sticker",
+            "node": "stable_diffusion_xl",
+            "app": "fal-ai/fast-sdxl",
+            "completed": 412,
+            "failed": 3,
+            "unfinished": 1,
+            "running": 0,
+            "duration": _MEASURE,
+            "inference": _MEASURE,
+            "overhead": _MEASURE,
+        }
+    ],
+    "runs": [
+        {
+            "workflow": "workflows/fal-ai/sdxl-sticker",
+            "completed": 411,
+            "failed": 3,
+            "interrupted": 1,
+            "cancelled": 1,
+            "running": 0,
+            "duration": _MEASURE,
+            "first_event": _MEASURE,
+        }
+    ],
+    "as_of_position": 2101,
+}
+HEALTH: Final[dict[str, Any]] = {
+    "status": "ok",
+    "log_position": 1205,
+    "projection_position": 1205,
+    "lag_events": 0,
+    "projection_failure": None,
+}
+INDEX: Final[dict[str, Any]] = {
+    "name": "fal flight recorder",
+    "version": "0.1.0",
+    "links": {"runs": "/api/v1/runs"},
+}

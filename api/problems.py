@@ -1,0 +1,297 @@
+"""Every error as problem+json (RFC 9457), by one table.
+
+The types are relative references; docs/api.md says what each means and what to do about it.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from api import errors as own
+from recorder import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field or parameter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    field: str = Field(description="The parameter, or the field of the body.")
+    detail: str = Field(description="What is wrong with it.")
+
+
+class Problem(BaseModel):
+    """An error, in the form of RFC 9457."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(description="What kind of problem; `about:blank` where the status says all.")
+    title: str = Field(description="The kind in words, the same for all problems of a type.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened this time.")
+    instance: str = Field(description="The path that was asked for.")
+    errors: list[FieldProblem] | None = Field(
+        default=None, description="The fields that are wrong, where some are."
+    )
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """A type of problem.
+
+    Attributes:
+        slug: The last part of its type; None for `about:blank`.
+        detail: Told instead of the error's own words, where those are the operator's business.
+        retry_after_s: When to try again, where that may help.
+        example: An error of this kind, for the documentation.
+    """
+
+    status: int
+    slug: str | None
+    title: str
+    detail: str | None = None
+    retry_after_s: int | None = None
+    example: Exception
+
+    @property
+    def type(self) -> str:
+        """The type's URI, relative to the API's root."""
+        return "about:blank" if self.slug is None else f"/problems/{self.slug}"
+
+    def problem(self, error: Exception, instance: str) -> Problem:
+        """The problem an error of this kind makes."""
+        fields = None
+        if isinstance(error, errors.BadQuery):
+            fields = [FieldProblem(field=error.field, detail=error.reason)]
+        return Problem(
+            type=self.type,
+            title=self.title,
+            status=self.status,
+            detail=self.detail or str(error),
+            instance=instance,
+            errors=fields,
+        )
+
+
+def _internal(example: Exception) -> Kind:
+    return Kind(
+        status=500,
+        slug=None,
+        title="Internal Server Error",
+        detail="The recorder failed at this; its log says where.",
+        example=example,
+    )
+
+
+def _log_unavailable(example: Exception) -> Kind:
+    return Kind(
+        status=503,
+        slug="log-unavailable",
+        title="The log is not available",
+        detail="The database does not answer or cannot commit.",
+        retry_after_s=5,
+        example=example,
+    )
+
+
+KINDS: Final[dict[type[Exception], Kind]] = {
+    Exception: _internal(Exception()),
+    errors.RecorderError: _internal(errors.RecorderError()),
+    errors.LogError: _internal(errors.LogError()),
+    errors.SequenceConflict: Kind(
+        status=409,
+        slug="sequence-conflict",
+        title="Another event stands at this place",
+        example=errors.SequenceConflict("run-1", 2, next_seq=3),
+    ),
+    errors.RunClosed: Kind(
+        status=409,
+        slug="run-closed",
+        title="The run is closed",
+        example=errors.RunClosed("run-1", 7),
+    ),
+    errors.LogUnavailable: _log_unavailable(errors.LogUnavailable("connection refused")),
+    errors.WriterClosed: _log_unavailable(errors.WriterClosed("the log writer is closed")),
+    errors.SchemaError: _log_unavailable(errors.SchemaError("the database is at revision 0001")),
+    errors.RunNotFound: Kind(
+        status=404,
+        slug="run-not-found",
+        title="No such run",
+        example=errors.RunNotFound("d778bdf4-0275-47c2-9f23-16c27041cbeb"),
+    ),
+    errors.ProjectionFailed: Kind(
+        status=503,
+        slug="projection-failed",
+        title="The projection has stopped",
+        detail="Runs and steps are not kept up with the log; recording goes on.",
+        retry_after_s=30,
+        example=errors.ProjectionFailed("runs", 41, "KeyError: 'a'"),
+    ),
+    errors.BadQuery: Kind(
+        status=422,
+        slug="invalid-request",
+        title="The request makes no sense",
+        example=errors.BadQuery("limit", "is from 1 to 1000"),
+    ),
+    errors.SourceError: Kind(
+        status=502,
+        slug="source-failed",
+        title="A source of streams failed",
+        example=errors.SourceError("the stream could not be read"),
+    ),
+    errors.BadTarget: Kind(
+        status=422,
+        slug="bad-target",
+        title="Not a workflow id",
+        example=errors.BadTarget("'sdxl-sticker' is not a workflow id (workflows/owner/name)"),
+    ),
+    errors.MissingKey: Kind(
+        status=503,
+        slug="missing-key",
+        title="The recorder has no fal key",
+        example=errors.MissingKey("fal wants a key: set FAL_KEY"),
+    ),
+    errors.BadTranscript: Kind(
+        status=422,
+        slug="bad-transcript",
+        title="Not a transcript",
+        example=errors.BadTranscript("run.sse", "is empty"),
+    ),
+    errors.UpstreamUnreachable: Kind(
+        status=502,
+        slug="upstream-unreachable",
+        title="The workflow's endpoint does not answer",
+        example=errors.UpstreamUnreachable(
+            "https://fal.run/workflows/fal-ai/sdxl-sticker/stream does not answer: timed out"
+        ),
+    ),
+    own.ApiError: _internal(own.ApiError()),
+    own.BodyTooLarge: Kind(
+        status=413,
+        slug="body-too-large",
+        title="The request body is too large",
+        example=own.BodyTooLarge(16 * 1024 * 1024),
+    ),
+    own.NotJson: Kind(
+        status=415,
+        slug="not-json",
+        title="The request body is not JSON",
+        example=own.NotJson(),
+    ),
+    own.TooManyRuns: Kind(
+        status=503,
+        slug="too-many-runs",
+        title="Too many runs at the same time",
+        retry_after_s=10,
+        example=own.TooManyRuns(64),
+    ),
+    own.ServiceStopping: Kind(
+        status=503,
+        slug="stopping",
+        title="The service is shutting down",
+        retry_after_s=10,
+        example=own.ServiceStopping(),
+    ),
+}
+"""Kinds by error class; a class that is not here counts as its nearest base."""
+
+
+def kind_of(error: Exception) -> Kind:
+    """The kind of problem an error is."""
+    return next(KINDS[base] for base in type(error).__mro__ if base in KINDS)
+
+
+def response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """A problem as an answer."""
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        problem.status,
+        headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def answer(error: Exception, scope: Any) -> Response:
+    """The answer to a request that ended in this error."""
+    kind = kind_of(error)
+    headers = {} if kind.retry_after_s is None else {"retry-after": str(kind.retry_after_s)}
+    return response(kind.problem(error, instance_of(scope)), headers)
+
+
+def instance_of(scope: Any) -> str:
+    """The path asked for, as it was written; without the query, which may hold anything."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogateescape")
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def install(app: FastAPI) -> None:
+    """Makes an app answer every error by the table. `app.state.routes` are its routes."""
+    app.add_exception_handler(errors.RecorderError, _answer_ours)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(HTTPException, _answer_http)
+
+
+async def _answer_ours(request: Request, error: Exception) -> Response:
+    return answer(error, request.scope)
+
+
+async def _answer_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields = [_field_problem(each) for each in error.errors()]
+    kind = KINDS[errors.BadQuery]
+    return response(
+        Problem(
+            type=kind.type,
+            title=kind.title,
+            status=kind.status,
+            detail="; ".join(f"{each.field}: {each.detail}" for each in fields),
+            instance=instance_of(request.scope),
+            errors=fields,
+        )
+    )
+
+
+def _field_problem(error: Any) -> FieldProblem:
+    # loc is ("query", name, …). What was sent is not told back: it may be a secret in a wrong place.
+    field = ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0])
+    return FieldProblem(field=field[:200], detail=error["msg"].removeprefix("Value error, "))
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    details = {
+        404: "Nothing is at this address.",
+        405: f"This address does not take {request.method}.",
+    }
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = _allowed(request) or headers["allow"]
+    problem = Problem(
+        type="about:blank",
+        title=status.phrase,
+        status=status,
+        detail=details.get(status, status.description or status.phrase),
+        instance=instance_of(request.scope),
+    )
+    return response(problem, headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the address; the error itself knows those of the first route only."""
+    methods: set[str] = set()
+    for route in request.app.state.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods
+    return ", ".join(sorted(methods))

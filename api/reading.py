@@ -1,0 +1,186 @@
+"""What the routes ask the recorder for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import Depends
+from starlette.requests import Request
+
+from analytics.latency import LatencyQuery, LatencyReport, latency
+from api.background import BackgroundRun, BackgroundRuns
+from recorder.bootstrap import Recorder
+from recorder.errors import (
+    BadTarget,
+    LogUnavailable,
+    ProjectionFailed,
+    RunNotFound,
+)
+from recorder.events import Closed, LoggedEvent, lift
+from recorder.projections.runs import Run
+from recorder.recording import body_of
+from recorder.store.views import Page, RunFilter
+
+_READ_EVENTS: Final = 64
+_PAGE_BYTES: Final = 8 * 1024 * 1024
+"""A page of events ends with the one that goes beyond; frames may be megabytes each."""
+
+
+class Events(msgspec.Struct, frozen=True):
+    """A page of a run's events; `next_after` is None where no more is recorded so far."""
+
+    events: list[LoggedEvent]
+    next_after: int | None
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far the log and the projection have come; None where the log does not answer."""
+
+    log_position: int | None = None
+    projection_position: int | None = None
+
+
+class Service:
+    """A recorder as the routes see it. Every method may take its time: call it from a thread.
+
+    Attributes:
+        background: The runs started here.
+    """
+
+    def __init__(self, rec: Recorder, *, max_background_runs: int) -> None:
+        self.background = BackgroundRuns(rec, limit=max_background_runs)
+        self._rec = rec
+
+    def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
+        """A page of runs, newest first."""
+        self._catch_up()
+        return self._rec.views.page(wanted, limit=limit, before=before)
+
+    def run(self, request_id: str) -> Run:
+        """A run with its steps.
+
+        Raises:
+            RunNotFound: There is none of this id.
+            ProjectionFailed: There is, but the projection stopped before it.
+        """
+        self._catch_up()
+        run = self._rec.views.run(request_id)
+        if run is not None:
+            return run
+        failure = self._rec.projector.failure
+        if failure is not None and self._is_logged(request_id):
+            raise failure
+        raise RunNotFound(request_id)
+
+    def events(self, request_id: str, *, after: int, limit: int) -> Events:
+        """Events of a run above a seq, up to `limit` of them or some megabytes.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        found: list[LoggedEvent] = []
+        size_bytes = 0
+        for logged in chain.from_iterable(self._batches(request_id, after)):
+            if len(found) == limit or size_bytes > _PAGE_BYTES:
+                return Events(found, found[-1].seq)
+            found.append(logged)
+            size_bytes += len(logged.frame or b"")
+        if not found and not self._is_logged(request_id):
+            raise RunNotFound(request_id)
+        return Events(found, None)
+
+    def body(self, request_id: str) -> Iterator[bytes]:
+        """The exact bytes of the body, as far as it has been received.
+
+        Raises:
+            RunNotFound: There is no such run; at once, not when iterated.
+        """
+        if not self._is_logged(request_id):
+            raise RunNotFound(request_id)
+        # A batch at a time: each piece of a streamed answer takes a turn in a thread.
+        return (b"".join(map(_bytes_of, batch)) for batch in self._batches(request_id, -1))
+
+    def latency(self, query: LatencyQuery) -> LatencyReport:
+        """Latency of what is recorded by now."""
+        self._catch_up()
+        return latency(self._rec.database, query)
+
+    def start(self, workflow: str, body: bytes) -> BackgroundRun:
+        """Starts a workflow; see `BackgroundRuns.start`.
+
+        Raises:
+            LogUnavailable: It could not be recorded; nothing was started.
+        """
+        if not workflow.startswith("workflows/"):
+            raise BadTarget(f"{workflow[:200]!r} is not a workflow id (workflows/owner/name)")
+        self._rec.log.head()  # before anything costs money
+        return self.background.start(workflow, body)
+
+    def recorded(self, started: BackgroundRun) -> Run:
+        """What is in the log of a run started here, once that is durable."""
+        return self.run(started.durable_id())
+
+    def progress(self) -> Progress:
+        """How far things have come; nothing is known while the log does not answer."""
+        try:
+            # The projection first: read second, it could be ahead of the head read before.
+            position = self._rec.views.checkpoint().position
+            return Progress(self._rec.log.head().position, position)
+        except LogUnavailable:
+            return Progress()
+
+    @property
+    def projection_failure(self) -> ProjectionFailed | None:
+        """Why the projection stopped; None while it works."""
+        return self._rec.projector.failure
+
+    def check_ready(self) -> Progress:
+        """How far things have come.
+
+        Raises:
+            LogUnavailable: The log does not answer.
+            ProjectionFailed: Runs and steps are not kept up with it.
+        """
+        self._rec.log.head()
+        if self.projection_failure is not None:
+            raise self.projection_failure
+        return self.progress()
+
+    def _catch_up(self) -> None:
+        try:
+            self._rec.projector.catch_up()
+        except ProjectionFailed:
+            # Everything before the failing event can still be read; `as_of_position` and the
+            # health say how far that is.
+            return
+
+    def _is_logged(self, request_id: str) -> bool:
+        return bool(self._rec.log.read_run(lift(request_id) or "", limit=1))
+
+    def _batches(self, request_id: str, after: int) -> Iterator[list[LoggedEvent]]:
+        lifted = lift(request_id) or ""
+        while batch := self._rec.log.read_run(lifted, after, _READ_EVENTS):
+            yield batch
+            after = batch[-1].seq
+
+
+def _bytes_of(logged: LoggedEvent) -> bytes:
+    if logged.type == "opened":
+        return b""
+    if logged.frame is None:
+        # Ends the answer in a cut connection: fewer bytes must not pass for the whole body.
+        raise LookupError(f"seq {logged.seq} has been erased")
+    event = logged.event
+    return body_of(event) if isinstance(event, Closed) else logged.frame
+
+
+async def _service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service_of)]
+"""The service of the app a request came to."""

@@ -1,0 +1,179 @@
+"""Serving the app: in a thread for demos and tests, or blocking for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
+
+from api.app import GRACE_S, create_app
+from api.background import DEFAULT_LIMIT
+from api.reading import Service
+from recorder.bootstrap import Recorder
+
+_BACKLOG: Final = 2048
+_BEYOND_GRACE_S: Final = 10
+"""For answers to go out once the runs they wait for have been broken off."""
+
+
+def serve(
+    rec: Recorder,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    max_background_runs: int = DEFAULT_LIMIT,
+    grace_s: float = GRACE_S,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM, then returns. A second SIGINT leaves open connections behind.
+
+    Args:
+        rec: What to serve; it stays open.
+        host: The address to listen on.
+        port: The port, or 0 for a free one.
+        max_background_runs: See `create_app`.
+        grace_s: See `create_app`.
+        on_ready: Called with the base URL once connections are taken.
+
+    Raises:
+        OSError: The address cannot be bound.
+    """
+    app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
+    listening = _listen(host, port)
+    with listening:
+        url = _url(listening)
+        server = _Server(app, grace_s, LOGGING_CONFIG, lambda: on_ready and on_ready(url))
+        server.run(sockets=[listening])
+
+
+class ApiServer:
+    """A context manager with the API on a local port, served from a thread.
+
+    Connections are taken as soon as the block is entered. Leaving it lets runs under way end within
+    the time of grace, breaks off the rest, and waits for the thread. One use per instance.
+
+    Args:
+        rec: What to serve; it stays open.
+        port: The port, or 0 for a free one.
+        host: The address to listen on.
+        max_background_runs: See `create_app`.
+        grace_s: See `create_app`.
+
+    Raises:
+        OSError: On entering, the address cannot be bound.
+    """
+
+    def __init__(
+        self,
+        rec: Recorder,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        max_background_runs: int = DEFAULT_LIMIT,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self.app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
+        self._address = (host, port)
+        self._ready = threading.Event()
+        self._server = _Server(self.app, grace_s, None, self._ready.set)
+        self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
+        self._socket: socket.socket | None = None
+        self._base = ""
+
+    def __enter__(self) -> Self:
+        self._socket = _listen(*self._address)
+        self._base = _url(self._socket)
+        self._thread.start()
+        self._ready.wait()
+        if not self._server.started:
+            self._thread.join()
+            raise RuntimeError("the API did not start; its log says why")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Base URL without a trailing slash; known once the block is entered."""
+        if not self._base:
+            raise RuntimeError("the API has not been started")
+        return self._base
+
+    def _serve(self) -> None:
+        assert self._socket is not None
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ready.set()
+            self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says when it listens, and ends the runs under way before it waits for them."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        grace_s: float,
+        log_config: dict[str, Any] | None,
+        on_ready: Callable[[], object],
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            log_config=log_config,
+            timeout_graceful_shutdown=math.ceil(grace_s) + _BEYOND_GRACE_S,
+        )
+        super().__init__(config)
+        self._service: Service = app.state.service
+        self._grace_s = grace_s
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Beside uvicorn's own wait: requests that wait for a run end only when the run does.
+        ending = asyncio.to_thread(self._service.background.close, self._grace_s)
+        await asyncio.gather(ending, super().shutdown(sockets))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        # uvicorn's own would raise the signal again when all is done, and that would end the
+        # process before the recorder is closed.
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    # Connections inherit it. asyncio sets it only on sockets made with an explicit protocol, and
+    # without it every answer of two writes waits 40 ms for the client's acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,1 @@
+"""What `recorder demo` does."""

@@ -1,0 +1,126 @@
+"""The OpenAPI document is complete, and true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from api import models, problems
+from api.app import create_app
+from api.problems import Problem
+from recorder.bootstrap import Recorder
+from tests.builders import one_step_run
+
+MODELS: dict[str, type[BaseModel]] = {
+    name: model
+    for name, model in vars(models).items()
+    if isinstance(model, type) and issubclass(model, BaseModel)
+}
+DOCS = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+@pytest.fixture
+def document(sqlite_rec: Recorder) -> Iterator[dict[str, Any]]:
+    app = create_app(sqlite_rec)
+    yield app.openapi()
+    app.state.service.background.close(0)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    assert {name for name, _ in operations(document)} == {
+        "get /",
+        "get /healthz",
+        "get /readyz",
+        "get /api/v1/runs",
+        "post /api/v1/runs",
+        "get /api/v1/runs/{request_id}",
+        "get /api/v1/runs/{request_id}/events",
+        "get /api/v1/runs/{request_id}/body",
+        "get /api/v1/latency",
+    }
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert operation["description"], name
+        assert all(each["description"] for each in operation.get("parameters", [])), name
+
+
+def test_every_good_answer_has_an_example_of_its_model(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        good = {s: a for s, a in operation["responses"].items() if s.startswith("2")}
+        assert good, name
+        for status, answer in good.items():
+            (content,) = answer["content"].values()
+            if content["schema"].get("format") == "binary":
+                assert content["example"], name
+                continue
+            model = MODELS[content["schema"]["$ref"].rpartition("/")[2]]
+            shown = model.model_validate(content["example"]).model_dump(exclude_unset=True)
+            assert shown == content["example"], (name, status)
+
+
+def test_every_bad_answer_is_a_problem_with_examples(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        bad = {s: a for s, a in operation["responses"].items() if not s.startswith("2")}
+        assert {"500", "503"} <= set(bad), name
+        for status, answer in bad.items():
+            assert set(answer["content"]) == {problems.MEDIA_TYPE}, name
+            content = answer["content"][problems.MEDIA_TYPE]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert content["examples"], (name, status)
+            for example in content["examples"].values():
+                assert Problem.model_validate(example["value"]).status == int(status)
+
+
+def test_a_request_body_has_an_example(document: dict[str, Any]) -> None:
+    body = document["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]
+    models.StartModel.model_validate(body["application/json"]["example"])
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    references = set(_references(document))
+    assert references <= {f"#/components/schemas/{name}" for name in schemas}
+    assert "#/components/schemas/Problem" in references
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for child in value.values():
+            yield from _references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _references(child)
+
+
+def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: Recorder) -> None:
+    sqlite_rec.log.append(one_step_run("run"))
+    document = http.get("/api/v1/openapi.json").json()
+    for name, operation in operations(document):
+        method, _, path = name.partition(" ")
+        if method != "get" or path.endswith("/body"):
+            continue
+        answer = http.get(path.replace("{request_id}", "run"))
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        model = MODELS[schema["$ref"].rpartition("/")[2]]
+        model.model_validate(answer.json())
+        assert set(answer.json()) == set(model.model_fields), name
+
+
+def test_the_manual_names_every_problem_and_every_address(document: dict[str, Any]) -> None:
+    manual = DOCS.read_text(encoding="utf-8")
+    slugs = {kind.slug for kind in problems.KINDS.values() if kind.slug is not None}
+    assert {slug for slug in slugs if f"`/problems/{slug}`" not in manual} == set()
+    assert {path for path in document["paths"] if f"{path}`" not in manual} == set()
