@@ -18,7 +18,7 @@ import httpx
 
 from api.errors import ServiceStopping, TooManyRuns
 from recorder.bootstrap import Recorder
-from recorder.errors import LogError, LogUnavailable, RecorderError
+from recorder.errors import RecorderError
 from recorder.recording import Recording
 from recorder.runner import WorkflowRun
 from recorder.sources.http import new_client
@@ -61,10 +61,7 @@ class BackgroundRun:
             LogUnavailable: It is not, and the run goes on all the same.
             LogError: It cannot be.
         """
-        try:
-            self.recording.wait(_DURABLE_S)
-        except TimeoutError:
-            raise LogUnavailable("the run is under way, its record not durable yet") from None
+        self.recording.wait(_DURABLE_S)
         assert self.recording.request_id is not None
         return self.recording.request_id
 
@@ -134,7 +131,7 @@ class BackgroundRun:
         if error is not None and not isinstance(error, RecorderError):
             _log.error("run %s: %s", self.recording.request_id, type(error).__name__)
         self._set_begun(error)
-        with suppress(LogError, TimeoutError):  # the writer's business; it goes on trying
+        with suppress(Exception):  # whatever it is, the writer goes on or has told
             if self.recording.request_id is not None:
                 self.recording.wait(_DURABLE_S)
         self.ended.set_result(None)

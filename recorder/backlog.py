@@ -145,11 +145,15 @@ class Backlog:
         except OSError as error:
             _log.error("refused events could not be kept: %s", error)
 
-    def close(self) -> bool:
-        """Ends; returns whether nothing was left."""
+    def close(self, why: LogUnavailable | None) -> bool:
+        """Ends; returns whether nothing was left.
+
+        Args:
+            why: What the log last said; those who still wait are told so.
+        """
         left = list(self._entries)
         for parcel in chain.from_iterable(entry.parcels for entry in left):
-            parcel.fail(LogUnavailable("the log is away; events wait in the spool"))
+            parcel.fail(why or LogUnavailable("the log is away"))
         if self._spool is not None:
             self._spool.close()
         return not left

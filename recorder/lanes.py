@@ -13,7 +13,7 @@ from concurrent.futures import Future
 
 import msgspec
 
-from recorder.errors import LogError, RunClosed, SequenceConflict
+from recorder.errors import LogError, LogUnavailable, RunClosed, SequenceConflict
 from recorder.events import Gap, NewEvent, encode_document
 from recorder.store.log import Outcome, Receipt
 
@@ -160,7 +160,7 @@ class Parcel(msgspec.Struct, eq=False):
 
     def fail(self, error: Exception) -> None:
         """Answers the sender with an error."""
-        if self.lane is not None and isinstance(error, LogError) and not error.retryable:
+        if self.lane is not None and not isinstance(error, LogUnavailable):
             self.lane.broken = self.lane.broken or error
         if self.acknowledged is not None and not self.acknowledged.done():
             self.acknowledged.set_exception(error)

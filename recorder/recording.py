@@ -19,6 +19,7 @@ import msgspec
 
 from recorder import sse
 from recorder.clock import Clock, SystemClock
+from recorder.errors import LogUnavailable
 from recorder.events import (
     Closed,
     CloseReason,
@@ -140,15 +141,18 @@ class Recording:
         """Waits until all that was recorded so far is durable; returns the last event's receipt.
 
         Raises:
-            LogError: It could not be appended.
-            TimeoutError: It took longer.
+            LogUnavailable: It took longer; the writer goes on trying.
+            LogError: The log refused it.
         """
+        lane = self._lane
+        if lane is None:
+            raise self._fault or RuntimeError("nothing was recorded")
         in_time = self._writer.flush(timeout_s)
-        if self.fault is not None:
-            raise self.fault
-        if not in_time or self._lane is None or self._lane.last_receipt is None:
-            raise TimeoutError("the log has not taken the run yet")
-        return self._lane.last_receipt
+        if lane.broken is not None:
+            raise lane.broken
+        if not in_time or lane.last_receipt is None:
+            raise self._fault or LogUnavailable("the log has not taken the run yet")
+        return lane.last_receipt
 
     def _new_lane(self, document: Opened) -> Lane:
         if self._lane is not None:

@@ -74,6 +74,8 @@ class LogWriter:
         self._queued_bytes = 0
         self._changed = threading.Condition(threading.RLock())
         self._backlog = Backlog(spool)
+        self._delivering = False
+        self._away: LogUnavailable | None = None  # what the log last said, while it is away
         self._closing = False
         self._deadline: float | None = None  # of closing, on the monotonic clock
         self._pause = pause or self._wait_while_setting_aside
@@ -117,6 +119,9 @@ class LogWriter:
         Returns:
             Whether that was so within the timeout.
         """
+        with self._changed:
+            if not (self._queue or self._backlog or self._delivering):
+                return True
         marker = Parcel(None, [], Future())
         assert marker.acknowledged is not None
         try:
@@ -144,7 +149,7 @@ class LogWriter:
         self._thread.join()
         if self._keeper is not None:
             self._keeper.join()
-        return self._backlog.close()
+        return self._backlog.close(self._away)
 
     def _send(self, parcel: Parcel) -> None:
         with self._changed:
@@ -192,10 +197,13 @@ class LogWriter:
         return True
 
     def _deliver_queue(self) -> bool:
-        number, group = self._take_group()
+        with self._changed:
+            number, group = self._take_group()
+            self._delivering = True
         left = self._deliver(group)
         if left:
             self._backlog.settle(self._backlog.reserve(number, left, first=True))
+        self._delivering = False
         return not left
 
     def _take_group(self) -> tuple[int, list[Parcel]]:
@@ -219,11 +227,12 @@ class LogWriter:
             waiting = [parcel for parcel in left if parcel.must_wait]
             ready = [parcel for parcel in left if not parcel.must_wait]
             if not ready:
-                self._refuse(left, LogError("the run was never opened"))
+                self._refuse_unopened(left)
                 break
             try:
                 again = self._append(ready)
             except LogUnavailable as error:
+                self._away = error
                 _log.warning("log unavailable, %d parcels wait: %s", len(left), error)
                 return left + markers
             left = again + waiting  # a lane that waits has nothing but its opening in `again`
@@ -249,6 +258,11 @@ class LogWriter:
             elif parcel.lane is not None and parcel.lane.broken is not None:
                 self._backlog.keep_refused(parcel)
         return again
+
+    def _refuse_unopened(self, parcels: list[Parcel]) -> None:
+        for parcel in parcels:
+            assert parcel.lane is not None
+            self._refuse([parcel], parcel.lane.broken or LogError("the run was never opened"))
 
     def _refuse(self, parcels: list[Parcel], error: Exception) -> None:
         for parcel in parcels:

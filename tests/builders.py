@@ -28,6 +28,7 @@ from recorder.events import (
     parse,
     type_of,
 )
+from recorder.store.generations import Checkpoint
 from tests.clocks import NOVEMBER_2023_US
 
 WORKFLOW = "workflows/fal-ai/sdxl-sticker"
@@ -187,3 +188,8 @@ def as_new(rows: Iterable[LoggedEvent]) -> list[NewEvent]:
         NewEvent(**{name: getattr(row, name) for name in NewEvent.__struct_fields__})
         for row in rows
     ]
+
+
+def place(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Generation and position of a checkpoint."""
+    return checkpoint.generation, checkpoint.position

@@ -23,6 +23,7 @@ class WatchedLog:
     """
 
     def __init__(self, log: EventLog) -> None:
+        self.instance = log.instance
         self.commits = log.commits
         self.batches: list[list[NewEvent]] = []
         self.failures: list[Exception] = []

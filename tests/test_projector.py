@@ -16,11 +16,10 @@ from recorder.events import LoggedEvent, NewEvent
 from recorder.projections.runs import Run, fold, new_run
 from recorder.projector import Projector, rebuild
 from recorder.store.engine import Database, connect
-from recorder.store.generations import Checkpoint
 from recorder.store.log import EventLog, SqlLog, all_events
 from recorder.store.views import RunFilter, Views
 from tests import histories
-from tests.builders import as_new, history, interleaved, one_step_run, plain_run, submit
+from tests.builders import as_new, history, interleaved, one_step_run, place, plain_run, submit
 from tests.logs import WAIT_S
 from tests.raw import RawDatabase
 
@@ -136,7 +135,7 @@ def _renamed(event: NewEvent, prefix: str) -> NewEvent:
 
 
 def test_an_empty_log_is_projected_at_once(database: Database, log: SqlLog) -> None:
-    assert Projector(database, log).catch_up() == Checkpoint(1, 0)
+    assert place(Projector(database, log).catch_up()) == (1, 0)
     assert projected(database) == {}
 
 
@@ -144,7 +143,7 @@ def test_a_projector_tells_its_progress_batch_by_batch(database: Database, log: 
     log.append(plain_run("a", 7))
     reached: list[int] = []
     checkpoint = Projector(database, log, batch_events=3).catch_up(progress=reached.append)
-    assert (reached, checkpoint) == ([3, 6, 7], Checkpoint(1, 7))
+    assert (reached, place(checkpoint)) == ([3, 6, 7], (1, 7))
 
 
 def test_a_projector_that_died_between_batches_is_taken_over(
@@ -159,7 +158,7 @@ def test_a_projector_that_died_between_batches_is_taken_over(
     with pytest.raises(KeyboardInterrupt):
         Projector(database, log, batch_events=3).catch_up(progress=die)
     assert projected(database) == folded(log, until=9)
-    assert Projector(database, log, batch_events=2).catch_up() == Checkpoint(1, 20)
+    assert place(Projector(database, log, batch_events=2).catch_up()) == (1, 20)
     assert projected(database) == folded(log)
 
 
@@ -195,7 +194,7 @@ def test_two_projectors_at_once_write_what_one_would(
         thread.join(WAIT_S)
     for each in others:
         each.close()
-    assert ends == [Checkpoint(1, 150)] * 2
+    assert [place(end) for end in ends] == [(1, 150)] * 2
     assert projected(database) == folded(log)
     before = tables(raw)
     assert rebuild(database, log).differences == 0
@@ -219,7 +218,7 @@ def test_a_failing_fold_stops_at_its_event_with_all_before_it_written(
             "runs", 6, "ValueError: cannot stand y2",
         )  # fmt: skip
         assert projector.failure is failure
-        assert Views(database).checkpoint() == Checkpoint(1, 5)
+        assert place(Views(database).checkpoint()) == (1, 5)
         assert projected(database) == folded(log, until=5)
 
 
@@ -234,7 +233,7 @@ def test_with_several_failing_events_it_stops_at_the_first(
     projector = Projector(database, log, batch_events=batch_events, fold=FussyFold("bad"))
     with pytest.raises(ProjectionFailed, match=r"^projection runs stopped at position 3: "):
         projector.catch_up()
-    assert Views(database).checkpoint() == Checkpoint(1, 2)
+    assert place(Views(database).checkpoint()) == (1, 2)
     assert projected(database) == folded(log, until=2)
 
 
@@ -248,7 +247,7 @@ def test_recording_goes_on_beside_a_failed_projection_and_it_recovers_once_mende
         projector.catch_up()
     log.append(one_step_run("y"))
     fussy.nodes.clear()
-    assert projector.catch_up() == Checkpoint(1, 8)
+    assert place(projector.catch_up()) == (1, 8)
     assert projector.failure is None
     assert projected(database) == folded(log)
 
@@ -263,7 +262,7 @@ def test_a_fold_that_cannot_take_what_was_projected_before_stops_too(
     projector = Projector(database, log, fold=FussyFold("bad"))
     with pytest.raises(ProjectionFailed, match=r"position 8: ValueError: cannot stand bad$"):
         projector.catch_up()
-    assert Views(database).checkpoint() == Checkpoint(1, 7)
+    assert place(Views(database).checkpoint()) == (1, 7)
     assert projected(database) == folded(log, until=7)
 
 
@@ -287,7 +286,7 @@ def test_a_projector_in_a_thread_survives_a_fold_that_fails_for_a_while(
     assert failed.wait(WAIT_S)
     fussy.nodes.clear()
     log.append(one_step_run("y"))
-    assert projector.catch_up() == Checkpoint(1, 8)
+    assert place(projector.catch_up()) == (1, 8)
     stop.set()
     log.commits.nudge()
     thread.join(WAIT_S)

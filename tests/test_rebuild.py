@@ -11,10 +11,10 @@ from sqlalchemy import event
 from recorder.errors import LogError
 from recorder.projector import Projector, Rebuilt, rebuild
 from recorder.store.engine import Database, connect
-from recorder.store.generations import Checkpoint, start_generation
+from recorder.store.generations import start_generation
 from recorder.store.log import SqlLog
 from recorder.store.views import Views
-from tests.builders import history, interleaved, one_step_run, submit
+from tests.builders import history, interleaved, one_step_run, place, submit
 from tests.raw import RawDatabase
 from tests.test_projector import folded, generations, projected, tables
 
@@ -45,7 +45,7 @@ def test_a_rebuild_of_what_is_right_finds_no_difference(
     assert rebuild(database, log) == Rebuilt(13, 0)
     assert tables(raw) == before
     assert generations(raw) == [(2,), ("runs", 2)]
-    assert Views(database).checkpoint() == Checkpoint(2, 13)
+    assert place(Views(database).checkpoint()) == (2, 13)
 
 
 def test_a_rebuild_fills_tables_nobody_has_filled(
@@ -114,7 +114,7 @@ def test_a_rebuild_takes_in_what_is_appended_meanwhile(
             log.append(run[3:])
 
     assert rebuild(database, log, progress=write) == Rebuilt(23, 0)
-    assert projector.catch_up() == Checkpoint(2, 23)
+    assert place(projector.catch_up()) == (2, 23)
     assert projected(database) == folded(log)
     assert generations(raw) == [(2,), ("runs", 2)]
 
@@ -124,7 +124,7 @@ def test_the_live_projector_goes_on_in_the_new_generation(
 ) -> None:
     rebuild(database, log)
     log.append([*history("c", submit("c1"), submit("c2"))[3:], *one_step_run("d")])
-    assert projector.catch_up() == Checkpoint(2, 19)
+    assert place(projector.catch_up()) == (2, 19)
     assert projected(database) == folded(log)
     assert rebuild(database, log) == Rebuilt(19, 0)
 
@@ -139,7 +139,7 @@ def test_an_interrupted_rebuild_changes_nothing_and_the_next_clears_it_away(
     with pytest.raises(KeyboardInterrupt):
         rebuild(database, log, progress=interrupt)
     assert projected(database) == before
-    assert projector.catch_up() == Checkpoint(1, 13)
+    assert place(projector.catch_up()) == (1, 13)
     assert generations(raw) == [(1,), (2,), ("runs", 1), ("runs.rebuild", 2)]
     assert rebuild(database, log) == Rebuilt(13, 0)
     assert projected(database) == before

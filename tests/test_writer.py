@@ -343,14 +343,13 @@ def test_closing_with_the_database_away_fails_what_is_left_and_returns(log: SqlL
     assert log.read() == []
 
 
-def test_followers_whose_run_never_opened_are_told_when_the_writer_closes(log: SqlLog) -> None:
+def test_followers_whose_run_never_opened_are_refused(log: SqlLog) -> None:
     writer = LogWriter(log)
     [_, follower] = recorded("r", "mine", submit("a"), closes=False)
     orphan = writer.submit([follower], lane=Lane("r"))
     assert writer.close()
     told = orphan.exception(WAIT_S)
-    assert isinstance(told, WriterClosed)
-    assert str(told) == "the log writer closed before this run was opened"
+    assert str(told) == "the run was never opened"
 
 
 def test_a_closed_writer_takes_nothing_more(log: SqlLog) -> None:
