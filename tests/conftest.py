@@ -23,6 +23,14 @@ from tests.raw import RawDatabase
 _OUR_THREADS = {"log-writer", "projector"}
 
 
+@pytest.fixture(autouse=True, scope="session")
+def spool_in_a_scratch_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves anything in the spool of whoever runs it; child processes inherit this."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RECORDER_SPOOL", str(tmp_path_factory.mktemp("spool")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for the whole session."""
