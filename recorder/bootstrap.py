@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import overload
@@ -138,6 +139,8 @@ class Recorder:
     ) -> Iterator[Item] | AsyncIterator[Item]:
         """Records a stream while handing on its items, unchanged and at once.
 
+        The run begins when the result is first asked for an item.
+
         Args:
             items: Chunks of an SSE body, or events as mappings; from a sync or async iterator.
             workflow: The endpoint id.
@@ -145,18 +148,26 @@ class Recorder:
             request_id: The run's `x-fal-request-id` where known.
         """
         text, in_base64 = as_text(input or b"")
-        recording = self.start(
-            Opened(
-                workflow=workflow,
-                source="iterator",
-                upstream_request_id=request_id,
-                input=text,
-                input_base64=in_base64,
-            )
+        document = Opened(
+            workflow=workflow,
+            source="iterator",
+            upstream_request_id=request_id,
+            input=text,
+            input_base64=in_base64,
         )
         if isinstance(items, AsyncIterable):
-            return record_async_items(items, recording)
-        return record_items(items, recording)
+            return self._record_async(items, document)
+        return self._record(items, document)
+
+    def _record(self, items: Iterable[Item], document: Opened) -> Iterator[Item]:
+        yield from record_items(items, self.start(document))
+
+    async def _record_async(
+        self, items: AsyncIterable[Item], document: Opened
+    ) -> AsyncIterator[Item]:
+        async with aclosing(record_async_items(items, self.start(document))) as recorded:
+            async for item in recorded:
+                yield item
 
     def start(self, document: Opened) -> Recording:
         """Begins a run whose bytes the caller feeds."""

@@ -103,12 +103,12 @@ class Projector:
                     progress(checkpoint.position)
 
     def run(self, stop: threading.Event) -> None:
-        """Keeps up until told to stop; a failed fold or an absent database is tried again."""
+        """Keeps up until told to stop; whatever fails is told and tried again."""
         position = 0
         while not stop.is_set():
             try:
                 position = self.catch_up().position
-            except (ProjectionFailed, LogUnavailable) as error:
+            except Exception as error:  # recording goes on without us; health tells of failures
                 _log.error("projection %s: %s", self._name, error)
                 stop.wait(POLL_S)
                 continue

@@ -11,7 +11,7 @@ import json
 import logging
 import uuid
 from asyncio import CancelledError
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -203,7 +203,7 @@ def record_items(items: Iterable[Item], recording: Recording) -> Iterator[Item]:
 
 async def record_async_items(
     items: AsyncIterable[Item], recording: Recording
-) -> AsyncIterator[Item]:
+) -> AsyncGenerator[Item, None]:
     """`record_items` for an asynchronous stream."""
     with _closing(recording):
         async for item in items:

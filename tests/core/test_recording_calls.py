@@ -162,3 +162,8 @@ class TestTheStamps:
         first, last = sqlite_rec.events("run-1")
         assert first.received_at > NOVEMBER_2023_US
         assert 0 <= first.elapsed_us <= last.elapsed_us
+
+
+def test_a_stream_nobody_reads_leaves_no_run(sqlite_rec: Recorder) -> None:
+    sqlite_rec.record(iter([output()]), workflow="workflows/acme/poster", request_id="unread")
+    assert list(sqlite_rec.events("unread")) == []
