@@ -1,6 +1,6 @@
 # Every target does its own set-up; the two to know are `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench lock clean
+.PHONY: help demo test soak check fmt bench lock clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -16,6 +16,9 @@ demo: .venv/.demo ## Record real runs from a local workflow endpoint and serve t
 
 test: .venv/.dev .venv-fal/.ready tests/clients/js/node_modules ## Run all tests (ARGS for pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: .venv/.dev ## Crash, cut and overload it for far longer than the tests do (ARGS for pytest)
+	@RECORDER_SOAK=1 $(BIN)/python -m pytest tests/trust $(ARGS)
 
 check: .venv/.dev ## Lint, types, import layers, migrations
 	@$(BIN)/ruff format --check --quiet .

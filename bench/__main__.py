@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, rebuilding
+from bench import appending, decoding, postgres, rebuilding, visible
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "appending": appending.results,
+    "postgres": postgres.results,
+    "visible": visible.results,
     "decoding": decoding.results,
     "rebuilding": rebuilding.results,
 }

@@ -9,9 +9,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from bench.material import batches, frame, prepared, sqlite_file
 from bench.measure import Result, compare
+from bench.peer import SqlitePeer
 from recorder.events import NewEvent
 from recorder.store.appending import SQLITE
 from recorder.store.log import SqlLog
@@ -31,8 +33,9 @@ def results(rounds: int) -> Iterator[Result]:
                 f"append, SQLite, {size} B, {batch} a transaction",
                 "events/s",
                 {
-                    "recorder (chain, all columns)": lambda s=size, n=count, b=batch: ours(s, n, b),
-                    "bare sqlite3, WAL FULL": lambda s=size, n=count, b=batch: bare(s, n, b),
+                    "recorder (chain, all columns)": partial(ours, size, count, batch),
+                    "bare sqlite3, WAL FULL": partial(bare, size, count, batch),
+                    "eventsourcing": partial(peer, size, count, batch),
                 },
                 goals={"bare sqlite3, WAL FULL": GOALS[batch]} if GOALS[batch] else {},
                 rounds=rounds,
@@ -42,16 +45,17 @@ def results(rounds: int) -> Iterator[Result]:
             f"append, SQLite, 400 B, {producers} producers that each wait for their receipt",
             "events/s",
             {
-                "recorder": lambda p=producers: waiting(p)[0],
+                "recorder": partial(waiting, producers),
                 "fdatasync of the disk": fdatasyncs,
+                "eventsourcing": partial(peer_waiting, producers),
             },
-            goals={"fdatasync of the disk": 6.0} if producers == 100 else {},
+            goals={"fdatasync of the disk": 6.0, "eventsourcing": 8.0} if producers == 100 else {},
             rounds=rounds,
         )
     yield compare(
         "latency of an acknowledged append, 100 producers, p99",
         "ms",
-        {"recorder": lambda: waiting(100)[1]},
+        {"recorder": p99_ms},
         rounds=rounds,
     )
 
@@ -71,7 +75,7 @@ def bare(size_bytes: int, events: int, batch: int) -> float:
     """The same rows, into the same table without our triggers, by the driver alone."""
     raw = frame(size_bytes)
     groups = [
-        [_row(position, raw) for position in range(start + 1, start + batch + 1)]
+        [bare_row(position, raw) for position in range(start + 1, start + batch + 1)]
         for start in range(0, events, batch)
     ]
     with sqlite_file() as path, prepared(f"sqlite:///{path}"):
@@ -88,7 +92,8 @@ def bare(size_bytes: int, events: int, batch: int) -> float:
         return events / took_s
 
 
-def _row(position: int, raw: bytes) -> tuple[object, ...]:
+def bare_row(position: int, raw: bytes) -> tuple[object, ...]:
+    """What a row looks like to the driver."""
     run, seq = position % 50, position // 50
     return (
         position,
@@ -113,30 +118,53 @@ def _drop_triggers(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP TRIGGER {name}")
 
 
-def waiting(producers: int, *, seconds: float = 1.5) -> tuple[float, float]:
+def waiting(producers: int) -> float:
+    """Events/s of producers on a SQLite log."""
+    with sqlite_file() as path, prepared(f"sqlite:///{path}") as database:
+        return producers_waiting(SqlLog(database), producers)[0]
+
+
+def p99_ms() -> float:
+    """How long the slowest percent of a hundred producers' events waited for their receipt."""
+    with sqlite_file() as path, prepared(f"sqlite:///{path}") as database:
+        return producers_waiting(SqlLog(database), 100)[1]
+
+
+def peer(size_bytes: int, events: int, batch: int) -> float:
+    """The library `eventsourcing` on SQLite."""
+    with SqlitePeer() as other:
+        return other.batches(frame(size_bytes), events, batch)
+
+
+def peer_waiting(producers: int) -> float:
+    """The same producers on `eventsourcing`."""
+    with SqlitePeer() as other:
+        return other.producers(frame(400), producers)
+
+
+def producers_waiting(log: SqlLog, producers: int, *, seconds: float = 1.5) -> tuple[float, float]:
     """Producers that wait for each event's receipt: events/s, and the p99 of the wait in ms."""
     raw = frame(400)
     waits: list[list[float]] = [[] for _ in range(producers)]
-    with sqlite_file() as path, prepared(f"sqlite:///{path}") as database:
-        writer = LogWriter(SqlLog(database))
-        stop = time.perf_counter() + seconds
+    writer = LogWriter(log)
+    stop = time.perf_counter() + seconds
 
-        def produce(number: int) -> None:
-            seq = 0
-            while (begun := time.perf_counter()) < stop:
-                event = NewEvent(f"run-{number}", seq, "completion", raw, 1, 1, "node", "app")
-                writer.submit([event]).result()
-                waits[number].append(time.perf_counter() - begun)
-                seq += 1
+    def produce(number: int) -> None:
+        seq = 0
+        while (begun := time.perf_counter()) < stop:
+            event = NewEvent(f"run-{number}", seq, "completion", raw, 1, 1, "node", "app")
+            writer.submit([event]).result()
+            waits[number].append(time.perf_counter() - begun)
+            seq += 1
 
-        threads = [threading.Thread(target=produce, args=(n,)) for n in range(producers)]
-        started = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        took_s = time.perf_counter() - started
-        writer.close()
+    threads = [threading.Thread(target=produce, args=(n,)) for n in range(producers)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took_s = time.perf_counter() - started
+    writer.close()
     flat = [wait for each in waits for wait in each]
     return len(flat) / took_s, statistics.quantiles(flat, n=100)[98] * 1_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 
@@ -25,8 +26,8 @@ def results(rounds: int) -> Iterator[Result]:
             f"decode and type events of {size} B",
             "events/s",
             {
-                "recorder": lambda c=chunks, n=events: _rate(ours, c, n),
-                "httpx-sse + json": lambda c=chunks, n=events: _rate(theirs, c, n),
+                "recorder": partial(_rate, ours, chunks, events),
+                "httpx-sse + json": partial(_rate, theirs, chunks, events),
             },
             goals={"httpx-sse + json": goal},
             rounds=rounds,

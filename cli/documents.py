@@ -5,12 +5,13 @@ A run is the same document the HTTP service gives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from recorder.audit import Verdict
+from recorder.doctor import Finding
 from recorder.events import LoggedEvent
 from recorder.importing import Imported
 from recorder.projections.runs import Run
@@ -84,6 +85,11 @@ def verdict_document(verdict: Verdict) -> Document:
 def rebuilt_document(rebuilt: Rebuilt) -> Document:
     """What rebuilding did."""
     return {"position": rebuilt.position, "differences": rebuilt.differences}
+
+
+def findings_document(findings: Iterable[Finding]) -> Document:
+    """What the doctor found, in the order of the checks."""
+    return {"findings": [msgspec.to_builtins(finding) for finding in findings]}
 
 
 def report_document(report: LatencyReport, by: Sequence[str]) -> Document:

@@ -15,7 +15,7 @@ import typer
 from typer import Abort
 from typer.exceptions import TyperException
 
-from cli.commands import journal, listing, record, servers, trial
+from cli.commands import doctor, journal, listing, record, servers, trial
 from cli.errors import CliError
 from cli.output import StdoutClosed
 from cli.text import plain
@@ -37,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, listing, journal, servers, trial):
+for module in (record, listing, journal, doctor, servers, trial):
     module.register(app)
 
 

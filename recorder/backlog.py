@@ -10,13 +10,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from recorder.errors import LogUnavailable
+from recorder.errors import LogError, LogUnavailable
 from recorder.events import OWN_TYPES, NewEvent
 from recorder.lanes import Lane, Parcel
 from recorder.store.spool import Segment, Spool, SpooledEvent
@@ -48,7 +49,7 @@ class _Entry:
         """Reads a segment another process has left, once."""
         lanes, self.adopts = self.adopts, None
         if lanes is not None and self.segment is not None:
-            self.parcels = [_adopted(spooled, lanes) for spooled in self.segment.read()]
+            self.parcels = [_adopted(spooled, lanes) for spooled in _read(self.segment)]
             self.counts = [len(parcel.events) for parcel in self.parcels]
 
     @property
@@ -121,14 +122,19 @@ class Backlog:
         with self._lock:
             entry = self._entries.popleft()
         if entry.segment is not None:
-            entry.segment.delete()
+            _clear(entry.segment)
 
     def adopt(self) -> None:
         """Takes over what processes that are gone have left in the spool."""
         if self._spool is None:
             return
         lanes: dict[str, Lane] = {}
-        for segment in self._spool.adopt():
+        try:
+            left = self._spool.adopt()
+        except Exception as error:  # whatever it is, the log can be written without a spool
+            _log.error("the spool cannot be read: %s", error)
+            return
+        for segment in left:
             if segment.path in self._adopted:
                 continue
             _log.warning("appending what another process left in %s", segment.path.name)
@@ -142,7 +148,7 @@ class Backlog:
             return
         try:
             self._spool.write(self.next_number(), _spooled(parcel), refused=True)
-        except OSError as error:
+        except Exception as error:
             _log.error("refused events could not be kept: %s", error)
 
     def close(self, why: LogUnavailable | None) -> bool:
@@ -152,18 +158,24 @@ class Backlog:
             why: What the log last said; those who still wait are told so.
         """
         left = list(self._entries)
+        for entry in left:
+            # What the spool once refused to take has been in memory only.
+            if self._spool is not None and entry.segment is None:
+                self._write(self._spool, entry)
         for parcel in chain.from_iterable(entry.parcels for entry in left):
             parcel.fail(why or LogUnavailable("the log is away"))
         if self._spool is not None:
-            self._spool.close()
+            with suppress(Exception):
+                self._spool.close()
         return not left
 
     def _write(self, spool: Spool, entry: _Entry) -> bool:
         events = list(chain.from_iterable(_spooled(parcel) for parcel in entry.parcels))
         try:
             entry.segment = spool.write(entry.number, events)
-        except OSError as error:
-            _log.error("the spool cannot be written: %s", error)
+        except Exception as error:
+            # As text: the error's traceback holds the events, and a handler may keep what it gets.
+            _log.error("the spool cannot be written: %s", str(error))
             return False
         _release(entry)
         return True
@@ -190,10 +202,10 @@ def give_up(parcels: Iterable[Parcel], reason: str) -> list[Parcel]:
             parcel.lane.seal()
             kept.append(parcel)
         else:
-            _log.error("run %s: %d events given up", parcel.lane.request_id, len(parcel.events))
             gap = parcel.lane.lose(parcel.events, reason)
             parcel.fail(LogUnavailable(f"given up: {reason}"))
-            if gap is not None:
+            if gap is not None:  # once for all that follow each other
+                _log.error("run %s: events are given up: %s", parcel.lane.request_id, reason)
                 kept.append(gap)
     return kept
 
@@ -212,9 +224,39 @@ def _spooled(parcel: Parcel) -> list[SpooledEvent]:
         lane.seal()
     senders: Sequence[NewEvent] = parcel.events or parcel.addressed()
     return [
-        SpooledEvent(lane.key, lane.opened, final.seq, event)
+        SpooledEvent(lane.key, lane.opened, final.seq, _named(event, lane))
         for final, event in zip(parcel.addressed(), senders, strict=True)
     ]
+
+
+def _named(event: NewEvent, lane: Lane) -> NewEvent:
+    """The event under the id of its run, once that is final; senders may know an earlier one."""
+    if not lane.opened or event.request_id == lane.request_id:
+        return event
+    return msgspec.structs.replace(event, request_id=lane.request_id)
+
+
+def _read(segment: Segment) -> list[SpooledEvent]:
+    """What can be read of a segment; another process may have delivered and deleted it."""
+    try:
+        return list(segment.read())
+    except OSError as error:
+        _log.error("a file of the spool cannot be read: %s", error)
+        return []
+
+
+def _clear(segment: Segment) -> None:
+    """Deletes a segment, or keeps it for people to look at if some of it could not be read."""
+    try:
+        if segment.is_whole():
+            segment.delete()
+        else:
+            _log.error("%s is damaged; what could be read of it is appended", segment.path.name)
+            segment.set_apart()
+    except FileNotFoundError:
+        pass  # another process has delivered it too
+    except OSError as error:
+        _log.error("a file of the spool cannot be deleted: %s", error)
 
 
 def _release(entry: _Entry) -> None:
@@ -229,12 +271,19 @@ def _reload(entry: _Entry, segment: Segment) -> None:
         for parcel, count in zip(entry.parcels, entry.counts, strict=True)
     ):
         return
-    events = (spooled.event for spooled in segment.read())
+    events = (spooled.event for spooled in _read(segment))
+    readable = []
     for parcel, count in zip(entry.parcels, entry.counts, strict=True):
         if parcel.loss is not None:
             next(events, None)
         else:
             parcel.events = list(islice(events, count))
+        if parcel.loss is not None or len(parcel.events) == count:
+            readable.append(parcel)
+        else:
+            parcel.fail(LogError(f"{segment.path.name} is damaged"))
+    entry.parcels = readable
+    entry.counts = [len(parcel.events) for parcel in readable]
 
 
 def _adopted(spooled: SpooledEvent, lanes: dict[str, Lane]) -> Parcel:

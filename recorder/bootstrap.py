@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -37,6 +38,8 @@ from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
 from recorder.tail import follow
 from recorder.writer import LogWriter
+
+_log = logging.getLogger(__name__)
 
 
 def open(  # noqa: A001  # reads as recorder.open(…), like gzip.open
@@ -81,7 +84,7 @@ class Recorder:
         self.log: EventLog = SqlLog(database)
         self.spool_folder = settings.spool_folder(str(database.engine.url))
         self.writer = LogWriter(self.log, spool=Spool(self.spool_folder, self.log.instance))
-        self.watch = Watch(database, self.log, lease_s=settings.lease_s)
+        self.watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=self.writer.adopt)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
         self.database = database
@@ -235,7 +238,8 @@ class Recorder:
         return verify(self.log, progress=progress)
 
     def examine(self, *, progress: Callable[[int], object] | None = None) -> list[Finding]:
-        """Looks over everything; see `recorder.doctor.examine`."""
+        """Looks over everything, once what waits is appended; see `recorder.doctor.examine`."""
+        self.writer.flush()
         return examine(self.database, self.log, self.spool_folder, progress=progress)
 
     def rebuild(self, *, progress: Callable[[int], object] | None = None) -> Rebuilt:
@@ -249,10 +253,13 @@ class Recorder:
 
     def _keep_watch(self) -> None:
         """From the first recording on, shows signs of life and closes the runs of dead recorders."""
-        self._start_thread("watch", self.watch.run)
+        try:
+            self._start_thread("watch", self.watch.run)
+        except RuntimeError as error:  # no thread to be had: the caller's stream goes on
+            _log.error("no signs of life will be given: %s", error)
 
     def _start_thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
         if name not in self._threads:
             thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
-            self._threads[name] = thread
             thread.start()
+            self._threads[name] = thread

@@ -6,7 +6,7 @@ worth knowing and harms nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,7 +85,7 @@ def _projection(database: Database, log: EventLog) -> Finding:
         )
         return Finding("projection", "problem", summary)
     if behind := head - checkpoint.position:
-        return Finding("projection", "notice", f"{behind} events behind; reading catches it up")
+        return Finding("projection", "notice", f"behind by {behind}; reading catches it up")
     return Finding("projection", "ok", f"up to date at position {head}")
 
 
@@ -93,7 +93,12 @@ def _gaps(database: Database) -> Finding:
     rows = _ids(database, select(events.c.request_id).where(events.c.type == "gap").distinct())
     if not rows:
         return Finding("gaps", "ok", "nothing received was lost")
-    return Finding("gaps", "problem", f"{len(rows)} runs lack events that found no room", rows)
+    return Finding(
+        "gaps",
+        "problem",
+        f"events that found no room are missing in {_count(rows, 'run')}",
+        rows[:_EXAMPLES],
+    )
 
 
 def _orphans(database: Database) -> Finding:
@@ -102,7 +107,9 @@ def _orphans(database: Database) -> Finding:
     rows = _ids(database, query)
     if not rows:
         return Finding("orphans", "ok", "every run begins with its `opened` event")
-    return Finding("orphans", "notice", f"{len(rows)} runs have no `opened` event", rows)
+    return Finding(
+        "orphans", "notice", f"no `opened` event in {_count(rows, 'run')}", rows[:_EXAMPLES]
+    )
 
 
 def _open_runs(database: Database) -> Finding:
@@ -110,9 +117,9 @@ def _open_runs(database: Database) -> Finding:
     rows = _ids(database, select(open_runs.c.request_id))
     lost = _ids(database, select(open_runs.c.request_id).where(~alive))
     if lost:
-        summary = f"{len(lost)} open runs have no recorder any more; a running one closes them"
-        return Finding("open_runs", "notice", summary, lost)
-    return Finding("open_runs", "ok", f"{len(rows)} runs are open, each with its recorder")
+        summary = f"the recorder of {_count(lost, 'open run')} is gone; a running one closes them"
+        return Finding("open_runs", "notice", summary, lost[:_EXAMPLES])
+    return Finding("open_runs", "ok", f"{_count(rows, 'run')} open, each with its recorder")
 
 
 def _interrupted(database: Database) -> Finding:
@@ -125,7 +132,9 @@ def _interrupted(database: Database) -> Finding:
     rows = _ids(database, mine)
     if not rows:
         return Finding("interrupted", "ok", "no run lost its recorder")
-    return Finding("interrupted", "notice", f"{len(rows)} runs lost their recorder", rows)
+    return Finding(
+        "interrupted", "notice", f"the recorder of {_count(rows, 'run')} was lost", rows[:_EXAMPLES]
+    )
 
 
 def _spool(folder: Path) -> Iterator[Finding]:
@@ -133,16 +142,25 @@ def _spool(folder: Path) -> Iterator[Finding]:
     torn = [segment.path.name for segment in waiting if not segment.is_whole()]
     names = [segment.path.name for segment in waiting]
     if torn:
-        yield Finding("spool", "problem", f"{len(torn)} files in {folder} are damaged", torn)
+        yield Finding(
+            "spool", "problem", f"{_count(torn, 'damaged file')} in {folder}", torn[:_EXAMPLES]
+        )
     elif names:
-        summary = f"{len(names)} files in {folder} wait; the next recorder appends them"
+        summary = f"{_count(names, 'file')} waiting in {folder}; the next recorder appends them"
         yield Finding("spool", "notice", summary, names[:_EXAMPLES])
     else:
         yield Finding("spool", "ok", "nothing waits in the spool")
     refused = sorted(path.name for path in folder.glob(f"*{REFUSED}")) if folder.is_dir() else []
     if refused:
-        summary = f"{len(refused)} files in {folder} hold events the log refused"
+        summary = (
+            f"events the log refused or nobody can read, in {_count(refused, 'file')} in {folder}"
+        )
         yield Finding("refused", "problem", summary, refused[:_EXAMPLES])
+
+
+def _count(things: Sized, noun: str) -> str:
+    number = len(things)
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _ids(database: Database, query: Select[Any]) -> list[str]:

@@ -7,6 +7,7 @@ for them. Both are settled here, once, by whoever sends a parcel first.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -29,6 +30,10 @@ class _Loss(msgspec.Struct):
     events: int = 0
     size_bytes: int = 0
     sealed: bool = False  # on its way to the log: it cannot grow any more
+
+    def goes_on_with(self, event: NewEvent) -> bool:
+        """Whether this event comes right after those lost, and can still be counted with them."""
+        return not self.sealed and event.seq == self.first.seq + self.events
 
     def add(self, event: NewEvent) -> None:
         self.events += 1
@@ -57,6 +62,7 @@ class Lane:
         self._asked_for = request_id
         self._suffix = 1
         self._losses: list[_Loss] = []
+        self._counting = threading.Lock()  # senders lose events while the writer sends a gap
 
     def take_next_id(self) -> None:
         """Moves on to the next suffix."""
@@ -69,19 +75,27 @@ class Lane:
         Returns:
             A parcel with the `gap` that stands in for them; None if one that is still waiting does.
         """
-        loss = self._losses[-1] if self._losses else None
-        grows = loss is not None and not loss.sealed
-        if loss is None or not grows:
-            loss = _Loss(events[0], reason)
-            self._losses.append(loss)
-        for event in events:
-            loss.add(event)
+        with self._counting:
+            loss = self._losses[-1] if self._losses else None
+            grows = loss is not None and loss.goes_on_with(events[0])
+            if loss is None or not grows:
+                loss = _Loss(events[0], reason)
+                self._losses.append(loss)
+            for event in events:
+                loss.add(event)
         return None if grows else Parcel(self, [], loss=loss)
 
     def seal(self) -> None:
         """Notes that something is kept after the latest loss, so that it cannot grow any more."""
-        if self._losses:
-            self._losses[-1].sealed = True
+        with self._counting:
+            if self._losses:
+                self._losses[-1].sealed = True
+
+    def gap(self, loss: _Loss) -> NewEvent:
+        """The event that stands in for a loss, which cannot grow from now on."""
+        with self._counting:
+            loss.sealed = True
+        return _gap_event(self, loss)
 
     def final_seq(self, seq: int) -> int:
         """Where an event numbered `seq` by its recording stands, gaps taken into account."""
@@ -129,7 +143,7 @@ class Parcel(msgspec.Struct, eq=False):
         if lane is None:
             return self.events
         if self.loss is not None:
-            return [_gap_event(lane, self.loss)]
+            return [lane.gap(self.loss)]
         first = self.events[0]
         shift = first.seq - lane.final_seq(first.seq)
         if shift == 0 and first.request_id == lane.request_id:
@@ -167,7 +181,6 @@ class Parcel(msgspec.Struct, eq=False):
 
 
 def _gap_event(lane: Lane, loss: _Loss) -> NewEvent:
-    loss.sealed = True
     document = Gap(lost_events=loss.events, lost_bytes=loss.size_bytes, reason=loss.reason)
     return NewEvent(
         request_id=lane.request_id,

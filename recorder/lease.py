@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import delete, exists, insert, select, update
 
 from recorder.clock import Clock, SystemClock
 from recorder.errors import LogUnavailable
@@ -44,6 +45,8 @@ class Watch:
         log: Where lost runs are closed; its instance is the recorder this beats for.
         clock: For the monotonic clock; another one in tests.
         lease_s: How long a recorder may be silent.
+        adopt: Takes over the spools of dead recorders of this machine; called at every look, so that
+            what they had kept goes in before their runs are closed.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Watch:
         *,
         clock: Clock | None = None,
         lease_s: float = LEASE_S,
+        adopt: Callable[[], object] = lambda: None,
     ) -> None:
         self._database = database
+        self._adopt = adopt
         self._log = log
         self._clock = clock or SystemClock()
         self._lease_us = round(lease_s * 1_000_000)
@@ -65,11 +70,21 @@ class Watch:
         """Beats and watches until told to stop; an absent database is tried again."""
         while not stop.is_set():
             try:
-                self.beat()
-                self.close_lost_runs()
-            except LogUnavailable as error:
+                self.look()
+            except Exception as error:  # whoever stops beating loses its runs
                 _log.warning("no sign of life could be given: %s", error)
             stop.wait(self._pause_s)
+
+    def look(self) -> None:
+        """Adopts, beats, and closes the runs of the dead, once."""
+        try:
+            self._adopt()
+            self.beat()
+            self.close_lost_runs()
+        except LogUnavailable:
+            # Nobody could give a sign of life meanwhile; all get a lease time from here on.
+            self._seen.clear()
+            raise
 
     def beat(self) -> None:
         """Shows that this recorder lives, as far as it has ever opened a run."""
@@ -78,8 +93,12 @@ class Watch:
             .where(recorders.c.instance == self._log.instance)
             .values(beat=recorders.c.beat + 1)
         )
+        mine = open_runs.c.recorder == self._log.instance
         with self._database.writing() as connection:
-            connection.execute(statement)
+            known = connection.execute(statement).rowcount > 0
+            # A watcher may have forgotten us in the very moment we opened a run.
+            if not known and connection.execute(select(exists().where(mine))).scalar():
+                connection.execute(insert(recorders).values(instance=self._log.instance, beat=1))
 
     def close_lost_runs(self) -> list[str]:
         """Closes the runs of recorders that have been silent for a lease time, as seen from here.
@@ -87,9 +106,13 @@ class Watch:
         Returns:
             The ids of the runs closed.
         """
-        lost = [request_id for request_id, owner in self._open_runs() if self._is_dead(owner)]
+        # Read before the beats are: should we stand still in between, nobody looks any older.
+        now_us = self._clock.monotonic_us()
+        open_now = self._open_runs()
+        dead = {owner for owner, seen in self._seen.items() if self._is_dead(seen, now_us)}
+        lost = [request_id for request_id, owner in open_now if owner in dead]
         closed = [request_id for request_id in lost if self._close(request_id)]
-        self._forget_dead_recorders()
+        self._forget(dead)
         return closed
 
     def _open_runs(self) -> list[tuple[str, str]]:
@@ -108,8 +131,8 @@ class Watch:
                 self._seen[owner] = _Seen(beat, now_us)
         return [(row.request_id, row.recorder) for row in rows]
 
-    def _is_dead(self, owner: str) -> bool:
-        return self._clock.monotonic_us() - self._seen[owner].at_us >= self._lease_us
+    def _is_dead(self, seen: _Seen, now_us: int) -> bool:
+        return now_us - seen.at_us >= self._lease_us
 
     def _close(self, request_id: str) -> bool:
         """Closes a run; False if it went on in the meantime, then it is looked at again."""
@@ -129,8 +152,7 @@ class Watch:
         [outcome] = self._log.append([event])
         return isinstance(outcome, Receipt)
 
-    def _forget_dead_recorders(self) -> None:
-        dead = [owner for owner in self._seen if self._is_dead(owner)]
+    def _forget(self, dead: set[str]) -> None:
         if not dead:
             return
         still_owning = exists().where(open_runs.c.recorder == recorders.c.instance)

@@ -60,12 +60,17 @@ class Recording:
 
     def __init__(self, writer: LogWriter, *, clock: Clock | None = None) -> None:
         self._fault: Exception | None = None
+        self._lane: Lane | None = None
         self._writer = writer
         self._clock = clock or SystemClock()
-        self._started_us = self._clock.monotonic_us()
+        self._started_us = 0
+        self._last_stamp = (0, 0)
+        try:
+            self._started_us = self._clock.monotonic_us()
+        except Exception as error:
+            self._note(error)
         self._decoder = sse.Decoder()
         self._seq = 0
-        self._lane: Lane | None = None
         self._closed = False
 
     @property
@@ -161,7 +166,12 @@ class Recording:
 
     def _stamp(self) -> tuple[int, int]:
         """Wall clock and time since the start, both in microseconds."""
-        return self._clock.now_us(), self._clock.monotonic_us() - self._started_us
+        try:
+            elapsed_us = self._clock.monotonic_us() - self._started_us
+            self._last_stamp = (self._clock.now_us(), elapsed_us)
+        except Exception as error:  # a stamp too old is better than an event lost
+            self._note(error)
+        return self._last_stamp
 
     def _event(self, event: Event, frame: bytes, stamp: tuple[int, int]) -> NewEvent:
         if self._lane is None:

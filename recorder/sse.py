@@ -224,7 +224,10 @@ class Decoder:
         """
         start, self._block_start = self._block_start, 0
         if len(self._pending) - start <= self._max_frame_bytes:
-            raw = bytes(self._pending[:start])
+            with memoryview(
+                self._pending
+            ) as pending:  # a slice of a bytearray would be a copy more
+                raw = bytes(pending[:start])
             del self._pending[:start]
             self._line_start -= start
             return self._piece(raw)

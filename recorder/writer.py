@@ -22,7 +22,7 @@ from typing import Final
 
 from recorder.backlog import Backlog, give_up
 from recorder.errors import LogError, LogUnavailable, WriterClosed
-from recorder.events import NewEvent
+from recorder.events import LoggedEvent, NewEvent, Opened
 from recorder.lanes import Lane, Parcel
 from recorder.store.log import EventLog, Receipt
 from recorder.store.spool import Spool
@@ -74,7 +74,7 @@ class LogWriter:
         self._queued_bytes = 0
         self._changed = threading.Condition(threading.RLock())
         self._backlog = Backlog(spool)
-        self._delivering = False
+        self._delivering = True  # at first what others have left, see `_run`
         self._away: LogUnavailable | None = None  # what the log last said, while it is away
         self._closing = False
         self._deadline: float | None = None  # of closing, on the monotonic clock
@@ -159,10 +159,11 @@ class LogWriter:
             parcels = give_up([parcel], "no room while the log hangs") if no_room else [parcel]
             self._queue.extend(parcels)
             self._queued_bytes += sum(each.size_bytes for each in parcels)
-            if self._queued_bytes > HIGH_WATER_BYTES and self._keeper is None:
-                self._keeper = threading.Thread(target=self._keep, name="log-keeper", daemon=True)
-                self._keeper.start()
             self._changed.notify_all()
+            if self._queued_bytes > HIGH_WATER_BYTES and self._keeper is None:
+                keeper = threading.Thread(target=self._keep, name="log-keeper", daemon=True)
+                keeper.start()  # should no thread be had, the next sender tries again
+                self._keeper = keeper
 
     def adopt(self) -> None:
         """Takes over what processes that are gone have left in the spool; called now and then."""
@@ -172,6 +173,7 @@ class LogWriter:
 
     def _run(self) -> None:
         self._backlog.adopt()
+        self._delivering = False
         pause_s = _FIRST_PAUSE_S
         while self._work_to_do():
             if self._deliver_backlog() if self._backlog else self._deliver_queue():
@@ -198,6 +200,8 @@ class LogWriter:
 
     def _deliver_queue(self) -> bool:
         with self._changed:
+            if self._backlog:  # the keeper has just set aside what comes before the queue
+                return True
             number, group = self._take_group()
             self._delivering = True
         left = self._deliver(group)
@@ -226,10 +230,12 @@ class LogWriter:
         while left:
             waiting = [parcel for parcel in left if parcel.must_wait]
             ready = [parcel for parcel in left if not parcel.must_wait]
-            if not ready:
-                self._refuse_unopened(left)
-                break
             try:
+                if not ready:
+                    if self._find_openings(left):
+                        continue
+                    self._refuse_unopened(left)
+                    break
                 again = self._append(ready)
             except LogUnavailable as error:
                 self._away = error
@@ -258,6 +264,16 @@ class LogWriter:
             elif parcel.lane is not None and parcel.lane.broken is not None:
                 self._backlog.keep_refused(parcel)
         return again
+
+    def _find_openings(self, waiting: list[Parcel]) -> bool:
+        """Looks in the log for the `opened` events of lanes; whether one was found.
+
+        A process that died while it drained its spool had delivered some of them, and only its
+        memory knew.
+        """
+        lanes = {parcel.lane.key: parcel.lane for parcel in waiting if parcel.lane is not None}
+        found = [_find_opening(self._log, lane) for lane in lanes.values()]
+        return any(found)
 
     def _refuse_unopened(self, parcels: list[Parcel]) -> None:
         for parcel in parcels:
@@ -305,3 +321,25 @@ class LogWriter:
                 if self._closing:
                     return
             self._set_aside()
+
+
+def _find_opening(log: EventLog, lane: Lane) -> bool:
+    """Settles a lane's id by the run in the log that the same recording has opened, if any."""
+    if lane.broken is not None:
+        return False
+    asked_for = lane.request_id
+    while rows := log.read_run(lane.request_id, limit=1):
+        if _recording_of(rows[0]) == lane.key:
+            lane.opened = True
+            return True
+        lane.take_next_id()
+    lane.request_id = asked_for
+    return False
+
+
+def _recording_of(first: LoggedEvent) -> str | None:
+    """The recording that opened a run; None where that cannot be told."""
+    try:
+        return first.event.recording if isinstance(first.event, Opened) else None
+    except ValueError:  # a row that was tampered with
+        return None

@@ -19,6 +19,7 @@ from recorder.events import (
     Closed,
     CloseReason,
     Event,
+    Gap,
     LoggedEvent,
     NewEvent,
     Opened,
@@ -117,7 +118,7 @@ def new_event(
 
 
 def _document(event: Event) -> bytes:
-    assert isinstance(event, Opened | Closed), "a wire event is given as its frame"
+    assert isinstance(event, Opened | Gap | Closed), "a wire event is given as its frame"
     return encode_document(event)
 
 

@@ -138,12 +138,23 @@ def running_postgres() -> Iterator[PostgresServer]:
     Raises:
         PostgresMissing: None could be had.
     """
-    tried: list[str] = []
     given = os.environ.get(URL_VARIABLE)
     if given:
         # Named on purpose: if it does not answer, another one would be the wrong server.
         yield PostgresServer(make_url(given))
         return
+    with own_postgres() as server:
+        yield server
+
+
+@contextmanager
+def own_postgres() -> Iterator[OwnServer]:
+    """A server for as long as the block lasts, started for it whatever the environment names.
+
+    Raises:
+        PostgresMissing: None could be had.
+    """
+    tried: list[str] = []
     for folder in _binary_folders():
         started = _Started(folder)
         try:
@@ -153,7 +164,7 @@ def running_postgres() -> Iterator[PostgresServer]:
             tried.append(f"{folder}: {_reason(error)}")
             continue
         try:
-            yield PostgresServer(started.url)
+            yield OwnServer(started)
         finally:
             started.stop()
         return
@@ -239,12 +250,34 @@ class _Started:
             raise subprocess.CalledProcessError(
                 process.returncode, "initdb", stderr=said.decode(errors="replace")
             )
+        self._serve()
+
+    def _serve(self) -> None:
         server = [
-            *(self._binaries / "postgres", "-D", data, "-k", self._folder),
+            *(self._binaries / "postgres", "-D", self._folder / "data", "-k", self._folder),
             *("-c", "listen_addresses=", "-c", "log_min_messages=fatal"),
         ]
         self._process = self._run(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait_until_ready(self._process)
+
+    def crash(self, how: signal.Signals) -> None:
+        """Ends the server as a crash would; only its first process gets the signal."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        self._process.wait(_STOP_S)
+
+    def restart(self) -> None:
+        """Starts the server again and waits until it answers.
+
+        It refuses as long as a process of the one before is still at work.
+        """
+        for _ in range(_READY_CHECKS):
+            try:
+                self._serve()
+            except subprocess.CalledProcessError:
+                continue
+            return
+        raise subprocess.TimeoutExpired("postgres", _READY_CHECKS * _READY_CHECK_S)
 
     def stop(self) -> None:
         """Ends the server and deletes all it wrote."""
@@ -309,3 +342,19 @@ class _Started:
         for libraries in install.parent.parent.glob(f"{install.parent.name}.libs"):
             shutil.copytree(libraries, self._folder / "copy" / libraries.name)
         return copied / binaries.name
+
+
+class OwnServer(PostgresServer):
+    """A server that nobody else uses, so it may crash."""
+
+    def __init__(self, started: _Started) -> None:
+        super().__init__(started.url)
+        self._started = started
+
+    def crash(self, how: signal.Signals) -> None:
+        """SIGKILL ends its first process, SIGQUIT all of them; neither writes anything down."""
+        self._started.crash(how)
+
+    def restart(self) -> None:
+        """Starts it again and waits until it has recovered."""
+        self._started.restart()

@@ -38,6 +38,9 @@ from recorder.projections.steps import (
 
 RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"]
 
+_PLAIN = frozenset({"", "identity"})
+"""Content encodings under which a body is what it says."""
+
 EMPTY_STEPS: Mapping[StepKey, Step] = {}
 
 
@@ -197,6 +200,8 @@ class _Folding:
         given = lift(event.upstream_request_id) or None
         if given is not None and given != self.request_id:
             self._count("reused_request_id")
+        if event.response_headers.get("content-encoding", "").strip().lower() not in _PLAIN:
+            self._count("encoded_body")
         if event.status is not None:
             self._check_answer(event.status, event.response_headers, given)
             if event.status >= 300:
@@ -260,7 +265,8 @@ class _Folding:
         self.close_reason = event.reason
         if (event.trailing or event.trailing_base64) and event.reason != "refused":
             self._count("trailing_bytes")
-        if self.status == "running":
+        # A refusal is one whatever its body holds, a stream of somebody's with an output included.
+        if self.status == "running" or event.reason == "refused":
             self.status = _status_at_close(event.reason)
         if event.reason == "refused":
             # Upstream's status line came before any event, so this is the first failure.

@@ -14,11 +14,12 @@ import msgspec
 
 from recorder import chain
 from recorder.errors import LogError, RunClosed, SequenceConflict
-from recorder.events import NewEvent
+from recorder.events import NewEvent, lift
 from recorder.store.tables import events
 
 _COLUMNS: Final = ", ".join(column.name for column in events.columns)
-_COPY_TYPES: Final = (
+COPY_EVENTS: Final = f"COPY events ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+COPY_TYPES: Final = (
     "int8", "text", "int8", "text", "text", "text", "text", "int8", "int8",
     "bytea", "bytea", "bytea", "bytea",
 )  # fmt: skip
@@ -105,7 +106,16 @@ POSTGRES: Final = _statements("%s", " FOR UPDATE", copies=True)
 _Row = tuple[Any, ...]
 """A row of `events`, columns in the table's order; a named tuple takes five times as long to make."""
 
-_POSITION, _REQUEST_ID, _TYPE, _SALT, _DIGEST, _CHAIN = 0, 1, 3, 10, 11, 12
+_POSITION, _REQUEST_ID, _TYPE, _FRAME, _SALT, _DIGEST, _CHAIN = 0, 1, 3, 9, 10, 11, 12
+
+
+class _Signature(msgspec.Struct):
+    """What an `opened` document says about its recorder."""
+
+    recorder: str = ""
+
+
+_decode_signature = msgspec.json.Decoder(_Signature).decode
 
 
 class Append:
@@ -220,20 +230,31 @@ class Append:
     def _note_ownership(self) -> None:
         """Keeps `open_runs`: the runs without an end, and whose they are."""
         opened = [
-            (row[_REQUEST_ID], self._instance) for row in self._rows if row[_TYPE] == "opened"
+            (row[_REQUEST_ID], self._owner(row[_FRAME]))
+            for row in self._rows
+            if row[_TYPE] == "opened"
         ]
         closed = [(row[_REQUEST_ID],) for row in self._rows if row[_TYPE] == "closed"]
-        if opened:
+        if any(owner == self._instance for _, owner in opened):
             self._cursor.execute(self._statements.sign_of_life, (self._instance,))
+        if opened:
             self._cursor.executemany(self._statements.own_run, opened)
         if closed:
             self._cursor.executemany(self._statements.release_run, closed)
+
+    def _owner(self, frame: bytes) -> str:
+        """Who records the run; not us where we append what a dead process left in its spool."""
+        try:
+            named = _decode_signature(frame).recorder
+        except (msgspec.MsgspecError, UnicodeError):
+            named = ""
+        return lift(named) or self._instance
 
     def _insert(self) -> None:
         if not self._statements.copies or len(self._rows) < _COPY_FROM_ROWS:
             self._cursor.executemany(self._statements.insert, self._rows)
             return
-        with self._cursor.copy(f"COPY events ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(_COPY_TYPES)
+        with self._cursor.copy(COPY_EVENTS) as copy:
+            copy.set_types(COPY_TYPES)
             for row in self._rows:
                 copy.write_row(row)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,8 +94,14 @@ class Database:
     def _drop_append_connection(self) -> None:
         """Gives up the connection with whatever it was in the middle of; that rolls back."""
         connection, self._append_connection = self._append_connection, None
-        if connection is not None:
-            connection.invalidate()
+        if connection is None:
+            return
+        if self.is_sqlite:
+            # A closed SQLite connection keeps its locks as long as somebody has a cursor of it, such
+            # as the frames of the traceback.
+            with suppress(Exception):
+                connection.rollback()
+        connection.invalidate()
 
     def _raise_translated(self, error: BaseException) -> None:
         driver = self.engine.dialect.loaded_dbapi

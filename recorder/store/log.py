@@ -8,10 +8,11 @@ never misses an event. Nothing but SQL happens while the lock is held.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import bindparam, select
+import msgspec
+from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, case, func, select
 
 from recorder.errors import LogError
 from recorder.events import LoggedEvent, NewEvent
@@ -25,8 +26,12 @@ __all__ = ["EventLog", "Head", "Outcome", "Receipt", "SqlLog", "all_events", "ru
 READ_BATCH: Final = 1_000
 """Events a reader takes per query."""
 
-_READ_BYTES: Final = 16 * 1024 * 1024
-"""A batch ends early once its frames come to this, so that memory stays bounded."""
+_READ_BYTES: Final = 2 * 1024 * 1024
+"""A batch ends early once its frames come to this, so that a hundred readers fit in memory."""
+
+_SHORT_BYTES: Final = 2 * 1024
+"""Longer frames are read by a second query, once it is known how many: PostgreSQL's driver takes a
+whole result into memory before it hands out the first row. `READ_BATCH` short ones are a batch."""
 
 _MAX_KNOWN_TAILS: Final = 100_000
 
@@ -109,8 +114,7 @@ class SqlLog:
     def read(self, after: int = 0, limit: int = READ_BATCH) -> list[LoggedEvent]:
         """See `EventLog.read`."""
         with self._database.reading() as connection:
-            rows = connection.execute(_READ, {"after": after, "limit": limit})
-            return _batch(rows)
+            return _batch(connection, _READ, {"after": after, "limit": limit})
 
     def read_run(
         self, request_id: str, after_seq: int = -1, limit: int = READ_BATCH
@@ -118,18 +122,30 @@ class SqlLog:
         """See `EventLog.read_run`."""
         parameters = {"request_id": request_id, "after": after_seq, "limit": limit}
         with self._database.reading() as connection:
-            return _batch(connection.execute(_READ_RUN, parameters))
+            return _batch(connection, _READ_RUN, parameters)
 
 
-def _batch(rows: Iterable[Any]) -> list[LoggedEvent]:
-    batch = []
+def _batch(
+    connection: Connection, query: Select[Any], parameters: dict[str, Any]
+) -> list[LoggedEvent]:
+    batch: list[LoggedEvent] = []
+    long: list[int] = []  # where in the batch
     size_bytes = 0
-    for row in rows:
-        logged = LoggedEvent(*row)
+    for row in connection.execute(query, parameters):
+        logged = LoggedEvent(*row[:-1])
+        frame_bytes = row[-1] or 0
+        if frame_bytes > _SHORT_BYTES:
+            long.append(len(batch))
         batch.append(logged)
-        size_bytes += len(logged.frame or b"")
+        size_bytes += frame_bytes
         if size_bytes >= _READ_BYTES:
             break
+    if long:
+        positions = [batch[index].position for index in long]
+        frames = dict(connection.execute(_LONG_FRAMES, {"positions": positions}).all())
+        for index in long:
+            frame = frames[batch[index].position]
+            batch[index] = msgspec.structs.replace(batch[index], frame=frame)
     return batch
 
 
@@ -151,15 +167,26 @@ def run_events(log: EventLog, request_id: str, after_seq: int = -1) -> Iterator[
 
 
 _HEAD: Final = select(log_head.c.epoch, log_head.c.position, log_head.c.chain)
-_READ: Final = (
-    select(events)
-    .where(events.c.position > bindparam("after"))
-    .order_by(events.c.position)
-    .limit(bindparam("limit"))
-)
-_READ_RUN: Final = (
-    select(events)
-    .where(events.c.request_id == bindparam("request_id"), events.c.seq > bindparam("after"))
-    .order_by(events.c.seq)
-    .limit(bindparam("limit"))
+
+
+def _reading(order: Column[int], *conditions: ColumnElement[bool]) -> Select[Any]:
+    """A query for events above `after`: their columns, long frames left out, and the frame's size.
+
+    Both databases tell the length of a frame without reading it.
+    """
+    size = func.length(events.c.frame)
+    short = case((size <= _SHORT_BYTES, events.c.frame))
+    columns = [short if column is events.c.frame else column for column in events.c]
+    return (
+        select(*columns, size)
+        .where(order > bindparam("after"), *conditions)
+        .order_by(order)
+        .limit(bindparam("limit"))
+    )
+
+
+_READ: Final = _reading(events.c.position)
+_READ_RUN: Final = _reading(events.c.seq, events.c.request_id == bindparam("request_id"))
+_LONG_FRAMES: Final = select(events.c.position, events.c.frame).where(
+    events.c.position.in_(bindparam("positions", expanding=True))
 )

@@ -64,13 +64,21 @@ class Segment(msgspec.Struct, frozen=True):
             record = data[start : start + size]
             if len(record) < size or zlib.crc32(record) != crc:
                 return
-            yield _decode(record)
+            try:
+                spooled = _decode(record)
+            except msgspec.MsgspecError:  # another version's
+                return
+            yield spooled
             start += size
 
     def is_whole(self) -> bool:
         """Whether every record of the file can be read."""
         whole = sum(_HEADER_BYTES + len(_encode(spooled)) for spooled in self.read())
         return whole == self.path.stat().st_size
+
+    def set_apart(self) -> None:
+        """Keeps the file for people to look at; nobody appends it any more."""
+        self.path.rename(self.path.with_suffix(REFUSED))
 
     def delete(self) -> None:
         """Removes the file; idempotent."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.events import Closed, Event, LoggedEvent
+from recorder.events import Closed, Event, Gap, LoggedEvent
 from recorder.projections.runs import RunStatus, evolve, fold, new_run
 from recorder.projections.steps import StepStatus
 from tests import builders
@@ -24,11 +24,13 @@ REACHED: dict[str, list[bytes | Event]] = {
     "bad_inference": [submit("a"), completion("a", inference_s="x")],
     "completion_without_submit": [completion("a")],
     "done_marker": [frame("[DONE]")],
+    "encoded_body": [opened("run-1", response_headers={"content-encoding": "gzip"}, status=None)],
     "erased": [],
     "error_without_node": [error()],
     "error_without_submit": [error("a")],
     "event_after_error": [error("a"), output()],
     "event_after_output": [output(), submit("a")],
+    "gap": [Gap(lost_events=1, lost_bytes=9, reason="no room")],
     "invalid_json": [frame("{")],
     "lenient_json": [frame('{"type":"output","output":NaN}')],
     "no_node_id": [submit(None)],
