@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 REDACTED: Final = "[redacted]"
 UNREADABLE: Final = "[unreadable URL]"
@@ -87,4 +87,7 @@ def _url(address: str) -> str:
         ],
         safe="[]",
     )
-    return urlunsplit((parts.scheme, host, path, query, ""))
+    # Put together here: Python's versions differ on what has a scheme and no host.
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    authority = f"//{host}" if host else ""
+    return f"{scheme}{authority}{path}{'?' if query else ''}{query}"

@@ -91,7 +91,7 @@ URLS = [
     (f"https://{CANARY}@h:1/a", "https://h:1/a"),
     (f"https://user:p@{CANARY}@h/a", "https://h/a"),
     (f"https://user:{CANARY}\\@h/a", "https://h/a"),
-    (f"https:/user:{CANARY}@h/a", "https:///h/a"),
+    (f"https:/user:{CANARY}@h/a", "https:h/a"),
     (f"user:{CANARY}@h/a", "user:h/a"),
     ("https://h:99999/a", "https://h:99999/a"),
     ("https://h:port/a", "https://h:port/a"),
