@@ -19,9 +19,9 @@ from recorder.errors import (
     ProjectionFailed,
     RunNotFound,
 )
-from recorder.events import Closed, LoggedEvent, lift
+from recorder.events import LoggedEvent, lift
 from recorder.projections.runs import Run
-from recorder.recording import body_of
+from recorder.recording import body_part
 from recorder.store.views import Page, RunFilter
 
 _READ_EVENTS: Final = 64
@@ -101,7 +101,7 @@ class Service:
         if not self._is_logged(request_id):
             raise RunNotFound(request_id)
         # A batch at a time: each piece of a streamed answer takes a turn in a thread.
-        return (b"".join(map(_bytes_of, batch)) for batch in self._batches(request_id, -1))
+        return (b"".join(map(body_part, batch)) for batch in self._batches(request_id, -1))
 
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
@@ -165,16 +165,6 @@ class Service:
         while batch := self._rec.log.read_run(lifted, after, _READ_EVENTS):
             yield batch
             after = batch[-1].seq
-
-
-def _bytes_of(logged: LoggedEvent) -> bytes:
-    if logged.type == "opened":
-        return b""
-    if logged.frame is None:
-        # Ends the answer in a cut connection: fewer bytes must not pass for the whole body.
-        raise LookupError(f"seq {logged.seq} has been erased")
-    event = logged.event
-    return body_of(event) if isinstance(event, Closed) else logged.frame
 
 
 async def _service_of(request: Request) -> Service:

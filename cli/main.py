@@ -22,7 +22,6 @@ from cli.text import plain
 from recorder.errors import RecorderError
 
 DONE: Final = 0
-FAILED: Final = 1
 WRONG: Final = 2
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Select, exists, select
 
 from recorder.audit import verify
+from recorder.projector import is_made_from
 from recorder.store.engine import Database
 from recorder.store.generations import RUNS, read_checkpoint
 from recorder.store.log import EventLog
@@ -76,9 +77,7 @@ def _projection(database: Database, log: EventLog) -> Finding:
     with database.reading() as connection:
         checkpoint = read_checkpoint(connection, RUNS)
     head = log.head().position
-    at_checkpoint = log.read(checkpoint.position - 1, 1) if checkpoint.position else []
-    known = checkpoint.chain is None or any(e.chain == checkpoint.chain for e in at_checkpoint)
-    if checkpoint.position > head or not known:
+    if checkpoint.position > head or not is_made_from(log, checkpoint):
         summary = (
             f"made from another log: its checkpoint is {checkpoint.position}, the head {head} "
             "(a restored backup?); run `recorder rebuild`"

@@ -152,14 +152,7 @@ class Projector:
                     raise
 
     def _checked(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Makes sure the log still is the one this projection was made from.
-
-        After a restore from an older backup its positions come again with other events.
-        """
-        if checkpoint.position == 0 or checkpoint.chain is None:
-            return checkpoint
-        at_checkpoint = self._log.read(checkpoint.position - 1, 1)
-        if at_checkpoint and at_checkpoint[0].chain == checkpoint.chain:
+        if is_made_from(self._log, checkpoint):
             return checkpoint
         reason = "the log is not the one this was made from (a restored backup?); run a rebuild"
         raise ProjectionFailed(self._name, checkpoint.position, reason)
@@ -224,6 +217,17 @@ class Projector:
         self._checkpoint = None
         self._runs.clear()
         return True
+
+
+def is_made_from(log: EventLog, checkpoint: Checkpoint) -> bool:
+    """Whether a log still is the one a projection was made from, as far as its checkpoint tells.
+
+    After a restore from an older backup its positions come again with other events.
+    """
+    if checkpoint.position == 0 or checkpoint.chain is None:
+        return True
+    at_checkpoint = log.read(checkpoint.position - 1, 1)
+    return bool(at_checkpoint) and at_checkpoint[0].chain == checkpoint.chain
 
 
 class Rebuilt(msgspec.Struct, frozen=True):

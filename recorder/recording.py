@@ -24,6 +24,7 @@ from recorder.events import (
     Closed,
     CloseReason,
     Event,
+    LoggedEvent,
     NewEvent,
     Opened,
     Unrecognised,
@@ -254,6 +255,22 @@ def as_text(body: bytes) -> tuple[str | None, str | None]:
         return body.decode(), None
     except UnicodeDecodeError:
         return None, base64.b64encode(body).decode()
+
+
+def body_part(logged: LoggedEvent) -> bytes:
+    """What an event adds to the body of its run: all of them in order are the exact body.
+
+    Raises:
+        LookupError: Bytes are missing here, erased or never kept; what is left is not the body.
+    """
+    if logged.type == "opened":
+        return b""
+    if logged.frame is None:
+        raise LookupError(f"seq {logged.seq} has been erased")
+    if logged.type == "gap":
+        raise LookupError(f"seq {logged.seq} stands in for events that were lost")
+    event = logged.event
+    return body_of(event) if isinstance(event, Closed) else logged.frame
 
 
 def body_of(document: Closed) -> bytes:

@@ -135,7 +135,7 @@ def read_events(
     "/{request_id:path}/body",
     summary="Download a run's body",
     description="The exact bytes of the stream's body, as far as it has been received. Where a "
-    "frame has been erased the answer is cut short, not closed.",
+    "frame has been erased or lost the answer is cut short, not closed.",
     response_class=Response,
     responses=_BODY | openapi.problems(BadQuery, RunNotFound, *openapi.EVERYWHERE),
 )

@@ -12,8 +12,7 @@ import msgspec
 
 from cli.demo.plan import PlannedRun
 from recorder.bootstrap import Recorder
-from recorder.events import Closed
-from recorder.recording import body_of
+from recorder.recording import body_part
 
 AT_A_TIME: Final = 6
 
@@ -111,8 +110,5 @@ def same_bytes(recorder: Recorder, done: Done) -> bool:
     """Whether the log holds this run's body exactly as it came from the socket."""
     digest = hashlib.sha256()
     for logged in recorder.events(done.request_id):
-        if isinstance(logged.event, Closed):
-            digest.update(body_of(logged.event))
-        elif logged.type != "opened":
-            digest.update(logged.frame or b"")
+        digest.update(body_part(logged))
     return digest.digest() == done.body_digest

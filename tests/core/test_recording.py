@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from recorder.bootstrap import Recorder
 from recorder.errors import LogUnavailable, WriterClosed
-from recorder.events import Closed, Opened, Output, Submit, encode_document
+from recorder.events import Closed, Gap, Opened, Output, Submit, encode_document
 from recorder.projections.steps import Failure
-from recorder.recording import Recording, as_text, body_of, record_items
+from recorder.recording import Recording, as_text, body_of, body_part, record_items
 from recorder.writer import LogWriter
-from tests.builders import completion, frame, opened, output, submit
+from tests.builders import completion, frame, history, new_event, opened, output, submit
 from tests.clocks import ManualClock
 from tests.core.test_sse_decoder import cut_bodies
 from tests.logs import WatchedLog
@@ -281,3 +281,15 @@ def test_frames_that_are_no_events_are_recorded_as_unrecognised(sqlite_rec: Reco
         "invalid_json": 1,
         "unknown_type": 1,
     }
+
+
+def test_a_body_with_events_missing_cannot_pass_for_the_whole(sqlite_rec: Recorder) -> None:
+    document = Gap(lost_events=2, lost_bytes=80, reason="no room")
+    run = history("run-1", submit("a"), output())
+    gap = new_event("run-1", 3, document)
+    sqlite_rec.log.append([*run[:-1], gap, new_event("run-1", 4, Closed(reason="eof"))])
+    opened_event, first, second, lost, end = sqlite_rec.events("run-1")
+    parts = [body_part(logged) for logged in (opened_event, first, second, end)]
+    assert b"".join(parts) == submit("a") + output()
+    with pytest.raises(LookupError, match="seq 3 stands in for events that were lost"):
+        body_part(lost)
