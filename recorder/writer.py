@@ -340,6 +340,7 @@ def _find_opening(log: EventLog, lane: Lane) -> bool:
 def _recording_of(first: LoggedEvent) -> str | None:
     """The recording that opened a run; None where that cannot be told."""
     try:
-        return first.event.recording if isinstance(first.event, Opened) else None
+        event = first.event
     except ValueError:  # a row that was tampered with
         return None
+    return event.recording if isinstance(event, Opened) else None
