@@ -27,7 +27,7 @@ __all__ = ["EventLog", "Head", "Outcome", "Receipt", "SqlLog", "all_events", "ru
 READ_BATCH: Final = 1_000
 """Events a reader takes per query."""
 
-_READ_BYTES: Final = 2 * 1024 * 1024
+_READ_BYTES: Final = 1024 * 1024
 """A batch ends early once its frames come to this, so that a hundred readers fit in memory."""
 
 _SHORT_BYTES: Final = 2 * 1024
