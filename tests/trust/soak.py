@@ -1,4 +1,4 @@
-"""How long the tests of this folder go on: `make soak` sets `RECORDER_SOAK=1`."""
+"""How long the tests go on: `make soak` sets `RECORDER_SOAK=1`."""
 
 from __future__ import annotations
 
