@@ -16,6 +16,7 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.reading import Service
 from api.routes import health, latency, runs
+from api.slow_readers import SmallWrites
 from recorder.bootstrap import Recorder
 
 GRACE_S: Final = 10.0
@@ -56,7 +57,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=[Middleware(LastResort), Middleware(EncodedRunPaths)],
+        middleware=[
+            Middleware(SmallWrites, below="/api/v1/"),
+            Middleware(LastResort),
+            Middleware(EncodedRunPaths),
+        ],
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service

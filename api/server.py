@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import LOGGING_CONFIG
 
+from api import slow_readers
 from api.app import GRACE_S, create_app
 from api.background import DEFAULT_LIMIT
 from api.reading import Service
@@ -51,7 +52,10 @@ def serve(
     listening = _listen(host, port)
     with listening:
         url = _url(listening)
-        server = _Server(app, grace_s, LOGGING_CONFIG, lambda: on_ready and on_ready(url))
+        patience_s = rec.settings.reader_patience_s
+        server = _Server(
+            app, grace_s, patience_s, LOGGING_CONFIG, lambda: on_ready and on_ready(url)
+        )
         server.run(sockets=[listening])
 
 
@@ -84,7 +88,8 @@ class ApiServer:
         self.app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
         self._address = (host, port)
         self._ready = threading.Event()
-        self._server = _Server(self.app, grace_s, None, self._ready.set)
+        patience_s = rec.settings.reader_patience_s
+        self._server = _Server(self.app, grace_s, patience_s, None, self._ready.set)
         self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
         self._socket: socket.socket | None = None
         self._base = ""
@@ -131,11 +136,13 @@ class _Server(uvicorn.Server):
         self,
         app: FastAPI,
         grace_s: float,
+        patience_s: float,
         log_config: dict[str, Any] | None,
         on_ready: Callable[[], object],
     ) -> None:
         config = uvicorn.Config(
             app,
+            http=slow_readers.protocol(patience_s),
             ws="none",
             lifespan="on",
             access_log=False,

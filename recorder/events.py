@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cached_property
 from typing import Any, Final, Literal, assert_never
 
 import msgspec
@@ -386,7 +385,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     step_request_id: str | None = None
 
 
-class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
+class LoggedEvent(msgspec.Struct, frozen=True):
     """An event of the log; the fields stand in the order of the table's columns.
 
     What is not named here is as in `NewEvent`.
@@ -413,9 +412,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
     frame_digest: bytes
     chain: bytes
 
-    @cached_property
+    @property
     def event(self) -> Event:
-        """What the frame says, read now by this version's rules."""
+        """What the frame says, read anew at every use, by this version's rules."""
         return _read(self)
 
     @property

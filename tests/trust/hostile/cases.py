@@ -16,6 +16,16 @@ from tests.builders import completion, error, frame, output, submit
 MIB: Final = 1024 * 1024
 LONG_ID: Final = "n" * 10_240
 LOOK_ALIKES: Final = ("node", "n\u043ede", "n\u200bode", "node ", "Node", "no\u0301de", "n\u00f3de")
+ODD_IDS: Final = (
+    LONG_ID,
+    "",
+    "a\0b",
+    "\U0001f4a9",
+    "../../etc",
+    "a\r\nb",
+    "\u202e",
+    "'); DROP TABLE steps; --",
+)
 BOTTOMLESS: Final = 200_000
 
 Steps = tuple[tuple[str, int, str], ...]
@@ -163,6 +173,14 @@ IDS: Final = {
     "id-look-alikes": named(*map(json.dumps, LOOK_ALIKES), reads_as=LOOK_ALIKES),
     "id-not-text": named("7", "true", '["a"]', '{"x": 1}', reads_as=("7", "true", '["a"]', '{"x": 1}'), not_text=8),
     "id-5000-digits": named("9" * 5_000, reads_as=("Infinity",), not_text=2),
+    "id-in-every-field": Case(
+        body=b"".join(
+            data(f'{{"type": "{kind}", "node_id": "{number}", "app_id": {text}, "request_id": {text}}}')
+            for number, text in enumerate(map(json.dumps, ODD_IDS))
+            for kind in ("submit", "completion")
+        ) + output(),
+        steps=done(*map(str, range(len(ODD_IDS)))),
+    ),
     "id-null": Case(
         body=submit(None) + completion(None) + output(), steps=done(None), anomalies={"no_node_id": 2}
     ),
