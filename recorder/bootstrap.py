@@ -15,6 +15,7 @@ import httpx
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
+from recorder.documents import as_text
 from recorder.doctor import Finding, examine
 from recorder.errors import RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
@@ -24,7 +25,6 @@ from recorder.projector import Projector, Rebuilt
 from recorder.recording import (
     Item,
     Recording,
-    as_text,
     record_async_items,
     record_items,
 )

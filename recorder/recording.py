@@ -6,7 +6,6 @@ the program's log, and the caller's stream goes on as if nobody listened.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import uuid
@@ -18,20 +17,21 @@ from typing import Any, TypeVar
 import msgspec
 
 from recorder import sse
+from recorder.bodies import Body, Part, StreamBody, body_of
 from recorder.clock import Clock, SystemClock
+from recorder.documents import as_bytes, as_text
 from recorder.errors import LogUnavailable
 from recorder.events import (
     Closed,
     CloseReason,
     Event,
+    Exchange,
     LoggedEvent,
     NewEvent,
     Opened,
-    Unrecognised,
     WireEvent,
     encode_document,
     lift,
-    parse,
     type_of,
 )
 from recorder.store.log import Receipt
@@ -70,7 +70,7 @@ class Recording:
             self._started_us = self._clock.monotonic_us()
         except Exception as error:
             self._note(error)
-        self._decoder = sse.Decoder()
+        self._body: Body = StreamBody()
         self._seq = 0
         self._closed = False
 
@@ -92,6 +92,7 @@ class Recording:
                 document, recorder=self._writer.instance, recording=lane.key
             )
             frame = encode_document(signed)
+            self._body = body_of(document)
             # Only now: a lane whose `opened` event is never sent would hold up its followers.
             self._lane = lane
             self._send([self._event(signed, frame, self._stamp())])
@@ -105,21 +106,14 @@ class Recording:
         """
         if self._closed:
             return []
-        events: list[WireEvent] = []
+        parts: list[Part] = []
         try:
             stamp = self._stamp()
-            frames = self._decoder.feed(chunk)
-            events = [_read(frame) for frame in frames]
-            if frames:
-                self._send(
-                    [
-                        self._event(event, frame.raw, stamp)
-                        for event, frame in zip(events, frames, strict=True)
-                    ]
-                )
+            parts = self._body.feed(chunk)
+            self._send_parts(parts, stamp)
         except Exception as error:
             self._note(error)
-        return events
+        return [event for event, _ in parts]
 
     def feed_event(self, payload: Mapping[str, Any]) -> list[WireEvent]:
         """Records an event of which only the payload is known; its frame is encoded by us."""
@@ -129,13 +123,24 @@ class Recording:
             self._note(error)
             return []
 
+    def add(self, exchange: Exchange) -> None:
+        """Records a request about a queued run and what came back."""
+        if self._closed:
+            return
+        try:
+            self._send([self._event(exchange, encode_document(exchange), self._stamp())])
+        except Exception as error:
+            self._note(error)
+
     def close(self, reason: CloseReason, detail: str | None = None) -> None:
         """Ends the run in the log; idempotent, the first reason stays."""
         if self._closed or self._lane is None:
             return
         self._closed = True
         try:
-            text, in_base64 = as_text(self._decoder.close())
+            parts, trailing = self._body.close(whole=reason == "eof")
+            self._send_parts(parts, self._stamp())
+            text, in_base64 = as_text(trailing)
             document = Closed(
                 reason=reason, detail=detail, trailing=text, trailing_base64=in_base64
             )
@@ -192,6 +197,10 @@ class Recording:
             step_request_id=lift(event.step_request_id),
         )
 
+    def _send_parts(self, parts: list[Part], stamp: tuple[int, int]) -> None:
+        if parts:
+            self._send([self._event(event, raw, stamp) for event, raw in parts])
+
     def _send(self, events: list[NewEvent]) -> None:
         assert self._lane is not None
         self._writer.post(events, lane=self._lane)
@@ -243,38 +252,19 @@ def _closing(recording: Recording) -> Iterator[None]:
     recording.close("eof")
 
 
-def _read(frame: sse.Frame) -> WireEvent:
-    return Unrecognised("oversize") if frame.oversize else parse(frame.data)
-
-
-def as_text(body: bytes) -> tuple[str | None, str | None]:
-    """Bytes for a JSON document: as text, or in base64 where they are not UTF-8."""
-    if not body:
-        return None, None
-    try:
-        return body.decode(), None
-    except UnicodeDecodeError:
-        return None, base64.b64encode(body).decode()
-
-
 def body_part(logged: LoggedEvent) -> bytes:
     """What an event adds to the body of its run: all of them in order are the exact body.
 
     Raises:
         LookupError: Bytes are missing here, erased or never kept; what is left is not the body.
     """
-    if logged.type == "opened":
+    if logged.type in ("opened", "exchange"):
         return b""
     if logged.frame is None:
         raise LookupError(f"seq {logged.seq} has been erased")
     if logged.type == "gap":
         raise LookupError(f"seq {logged.seq} stands in for events that were lost")
     event = logged.event
-    return body_of(event) if isinstance(event, Closed) else logged.frame
-
-
-def body_of(document: Closed) -> bytes:
-    """The bytes after the last frame, as they were received."""
-    if document.trailing_base64 is not None:
-        return base64.b64decode(document.trailing_base64)
-    return (document.trailing or "").encode()
+    if isinstance(event, Closed):
+        return as_bytes(event.trailing, event.trailing_base64)
+    return logged.frame

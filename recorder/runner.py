@@ -8,8 +8,9 @@ import httpx
 
 from recorder import redaction
 from recorder.clock import Clock
+from recorder.documents import as_text
 from recorder.events import Opened, WireEvent
-from recorder.recording import Recording, as_text
+from recorder.recording import Recording
 from recorder.sources.http import Answer, Target, post, request_headers
 from recorder.writer import LogWriter
 
