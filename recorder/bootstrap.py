@@ -15,8 +15,8 @@ import httpx
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
-from recorder.documents import as_text
 from recorder.doctor import Finding, examine
+from recorder.documents import as_text
 from recorder.errors import RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch

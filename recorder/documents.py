@@ -112,12 +112,14 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: Why the stream ended.
         detail: One line more about it.
+        left_us: When the client left, where the stream went on without it; from the run's start.
         trailing: Bytes after the last frame, as text; together with the frames, the exact body.
         trailing_base64: The same where they are not UTF-8.
     """
 
     reason: CloseReason
     detail: str | None = None
+    left_us: int | None = None
     trailing: str | None = None
     trailing_base64: str | None = None
     node_id: None = None

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Final, Literal, assert_never
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -411,10 +411,18 @@ def _read(logged: LoggedEvent) -> Event:
     return Unrecognised("oversize") if data is None else parse(data)
 
 
+_ERASED: Final[dict[EventType, Event]] = {
+    "opened": Opened(workflow="", source="iterator"),
+    "unrecognised": Unrecognised("erased"),
+    "answer": Answer(),
+    "exchange": Exchange(what="erased"),
+    "gap": Gap(lost_events=0, lost_bytes=0, reason="erased"),
+    "closed": Closed(reason="eof"),
+}
+
+
 def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]) -> Event:
     match kind:
-        case "opened":
-            return Opened(workflow="", source="iterator")
         case "submit":
             return Submit(*ids)
         case "completion":
@@ -423,16 +431,5 @@ def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]
             return Output(*ids)
         case "error":
             return Error(*ids)
-        case "unrecognised":
-            return Unrecognised("erased")
-        case "answer":
-            return Answer()
-        case "exchange":
-            return Exchange(what="erased")
-        case "gap":
-            return Gap(lost_events=0, lost_bytes=0, reason="erased")
-        case "closed":
-            return Closed(reason="eof")
         case _:
-            assert_never(kind)
-
+            return _ERASED[kind]

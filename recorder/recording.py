@@ -72,6 +72,7 @@ class Recording:
             self._note(error)
         self._body: Body = StreamBody()
         self._seq = 0
+        self._left_us: int | None = None
         self._closed = False
 
     @property
@@ -132,17 +133,33 @@ class Recording:
         except Exception as error:
             self._note(error)
 
-    def close(self, reason: CloseReason, detail: str | None = None) -> None:
-        """Ends the run in the log; idempotent, the first reason stays."""
+    def client_left(self) -> None:
+        """Notes that the client is gone, while the body is read on."""
+        self._left_us = self._stamp()[1]
+
+    def close(
+        self, reason: CloseReason, detail: str | None = None, *, whole: bool | None = None
+    ) -> None:
+        """Ends the run in the log; idempotent, the first reason stays.
+
+        Args:
+            reason: Why.
+            detail: One line more.
+            whole: Whether the body came to its own end, where the reason does not tell.
+        """
         if self._closed or self._lane is None:
             return
         self._closed = True
         try:
-            parts, trailing = self._body.close(whole=reason == "eof")
+            parts, trailing = self._body.close(whole=reason == "eof" if whole is None else whole)
             self._send_parts(parts, self._stamp())
             text, in_base64 = as_text(trailing)
             document = Closed(
-                reason=reason, detail=detail, trailing=text, trailing_base64=in_base64
+                reason=reason,
+                detail=detail,
+                left_us=self._left_us,
+                trailing=text,
+                trailing_base64=in_base64,
             )
             self._send([self._event(document, encode_document(document), self._stamp())])
         except Exception as error:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from recorder import sse
 from recorder.documents import Exchange
 from recorder.events import inference_us
 from recorder.projections.steps import MAX_BODY_CHARACTERS, Failure
@@ -112,9 +113,11 @@ def _seen(queue: Queue, exchange: Exchange, at_us: int | None) -> Queue:
 
 
 def _payload(exchange: Exchange) -> str:
-    """The JSON of a status; in a status stream it stands behind `data:`."""
+    """The JSON of a status; a status stream's stands in a frame."""
     text = exchange.body or ""
-    return text if exchange.what != "status_stream" else text.partition("data:")[2].strip()
+    if exchange.what != "status_stream":
+        return text
+    return sse.decode_data(text.encode("utf-8", "surrogatepass"), strip_bom=True) or ""
 
 
 def _done(queue: Queue, at_us: int | None) -> Queue:

@@ -14,6 +14,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
+from recorder.documents import Mode, as_bytes
 from recorder.events import (
     Answer,
     Closed,
@@ -27,10 +28,10 @@ from recorder.events import (
     Output,
     Submit,
     Unrecognised,
+    WireEvent,
     lift,
     read_inference,
 )
-from recorder.documents import Mode, as_bytes
 from recorder.inputs import digest
 from recorder.projections.queue import Queue, tell
 from recorder.projections.steps import (
@@ -180,29 +181,30 @@ class _Folding:
         match event:
             case Opened():
                 self._opened(logged, event)
-            case Submit():
-                self._arrived(logged, event.anomaly)
-                self._submit(logged)
-            case Completion():
-                self._arrived(logged, event.anomaly)
-                self._completion(logged, event)
-            case Output():
-                self._arrived(logged, event.anomaly)
-                self._output()
-            case Error():
-                self._arrived(logged, event.anomaly)
-                self._error(logged, event)
-            case Unrecognised():
-                self._arrived(logged, event.anomaly)
-            case Answer():
-                self._arrived(logged, event.anomaly)
-                self._answer(logged)
             case Exchange():
                 self._exchange(logged, event)
             case Gap():
                 self._count("gap", event.lost_events)
             case Closed():
                 self._closed(logged, event)
+            case _:
+                self._arrived(logged, event.anomaly)
+                self._received(logged, event)
+
+    def _received(self, logged: LoggedEvent, event: WireEvent) -> None:
+        match event:
+            case Submit():
+                self._submit(logged)
+            case Completion():
+                self._completion(logged, event)
+            case Output():
+                self._output()
+            case Error():
+                self._error(logged, event)
+            case Answer():
+                self._answer(logged)
+            case Unrecognised():
+                pass
             case _:
                 assert_never(event)
 
@@ -335,7 +337,8 @@ class _Folding:
         if (event.trailing or event.trailing_base64) and event.reason != "refused":
             self._count("trailing_bytes")
         # A refusal is one whatever its body holds, a stream of somebody's with an output included.
-        if self.status == "running" or event.reason == "refused":
+        # A client that left before the output came has cancelled the run, whatever came later.
+        if self.status == "running" or event.reason == "refused" or event.left_us is not None:
             self.status = self._status_at_close(event.reason)
         if event.reason == "refused":
             # Upstream's status line came before any event, so this is the first failure.
