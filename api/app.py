@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from api import openapi, problems
 from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
+from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
 from api.routes import health, latency, runs
 from recorder.bootstrap import Recorder
@@ -38,13 +39,16 @@ def create_app(
         grace_s: How long such runs may go on when the app ends, before they are broken off.
     """
     service = Service(rec, max_background_runs=max_background_runs)
+    proxy = Proxy(rec)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         rec.start_projecting()
+        await proxy.start()
         try:
             yield
         finally:
+            await proxy.close()
             await run_in_threadpool(service.background.close, grace_s)
 
     app = FastAPI(
@@ -56,7 +60,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=[Middleware(LastResort), Middleware(EncodedRunPaths)],
+        middleware=[
+            Middleware(LastResort),
+            Middleware(ProxyFirst, proxy=proxy),
+            Middleware(EncodedRunPaths),
+        ],
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service

@@ -189,6 +189,44 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The request body is not JSON",
         example=own.NotJson(),
     ),
+    own.TargetRefused: Kind(
+        status=400,
+        slug="target-refused",
+        title="The proxy does not go there",
+        example=own.TargetRefused("requests to this host are not allowed"),
+    ),
+    own.NotAuthenticated: Kind(
+        status=401,
+        slug="not-authenticated",
+        title="Who asks?",
+        example=own.NotAuthenticated(),
+    ),
+    own.OriginRefused: Kind(
+        status=403,
+        slug="origin-refused",
+        title="Pages of this origin may not use the proxy",
+        example=own.OriginRefused(),
+    ),
+    own.BodyTooSlow: Kind(
+        status=408,
+        slug="body-too-slow",
+        title="The request body took too long",
+        example=own.BodyTooSlow(60.0),
+    ),
+    own.ClientGone: _internal(own.ClientGone()),
+    # Not 502 or 504: fal's clients send the request again on those, and a run would be paid twice.
+    own.UpstreamSilent: Kind(
+        status=500,
+        slug="upstream-silent",
+        title="The request was passed on and not answered",
+        example=own.UpstreamSilent("upstream did not answer in time"),
+    ),
+    own.ForwardingLoop: Kind(
+        status=508,
+        slug="forwarding-loop",
+        title="The proxy would call itself",
+        example=own.ForwardingLoop(),
+    ),
     own.TooManyRuns: Kind(
         status=503,
         slug="too-many-runs",

@@ -13,10 +13,13 @@ from typing import Any, Final, Self
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import GRACE_S, create_app
 from api.background import DEFAULT_LIMIT
+from api.proxy.client import TRANSPORT
 from api.reading import Service
 from recorder.bootstrap import Recorder
 
@@ -124,6 +127,20 @@ class ApiServer:
             self._socket.close()
 
 
+class _Protocol(HttpToolsProtocol):
+    """Hands each request its transport, without which an answer cannot be broken off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        inner = self.app
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[TRANSPORT] = transport
+            await inner(scope, receive, send)
+
+        self.app = app
+
+
 class _Server(uvicorn.Server):
     """uvicorn, which says when it listens, and ends the runs under way before it waits for them."""
 
@@ -136,6 +153,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         config = uvicorn.Config(
             app,
+            http=_Protocol,
             ws="none",
             lifespan="on",
             access_log=False,

@@ -174,10 +174,14 @@ class Recorder:
 
     def start(self, document: Opened) -> Recording:
         """Begins a run whose bytes the caller feeds."""
-        self._keep_watch()
-        recording = Recording(self.writer, clock=self._clock)
+        recording = self.new_recording()
         recording.open(document)
         return recording
+
+    def new_recording(self) -> Recording:
+        """A recording that is still to be opened; its clock runs from now on."""
+        self._keep_watch()
+        return Recording(self.writer, clock=self._clock)
 
     def workflow_run(self, target: str, body: bytes, client: httpx.Client) -> WorkflowRun:
         """A run of a workflow through the recorder; it starts when iterated.

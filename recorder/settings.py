@@ -5,14 +5,55 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from recorder.lease import LEASE_S
-from recorder.sources.http import DEFAULT_FAL_URL
+from recorder.sources.http import DEFAULT_FAL_URL, DEFAULT_QUEUE_URL
+
+
+def _split(value: object) -> object:
+    """A list in an environment variable is written with commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class ProxySettings(BaseSettings):
+    """How requests to fal are passed on; each is `RECORDER_PROXY_` and the name in capitals.
+
+    Attributes:
+        record: What is recorded: runs of workflows, calls of single apps as well, or nothing.
+        on_client_gone: Whether a run is read to its end when its client has left, or hung up on.
+        inject_key: Whether requests without a key of their own go out with `FAL_KEY`, to fal's hosts.
+        token: What a client has to send in `x-recorder-token` to have that done; None asks nobody.
+        allow: Origins requests may go to beside fal's.
+        origins: Origins of web pages that may use the proxy, `*` for all; its own always may.
+        max_body_bytes: Longest request body.
+        body_timeout_s: How long a request body may take to arrive.
+        idle_timeout_s: How long upstream may send nothing.
+        public_url: The recorder's address as clients know it, where it cannot be told from requests.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RECORDER_PROXY_")
+
+    record: Literal["workflows", "all", "none"] = "workflows"
+    on_client_gone: Literal["finish", "abort"] = "finish"
+    inject_key: bool = False
+    token: SecretStr | None = None
+    allow: Words = ()
+    origins: Words = ()
+    max_body_bytes: int = Field(default=64 * 1024 * 1024, ge=0)
+    body_timeout_s: float = Field(default=60.0, gt=0)
+    idle_timeout_s: float = Field(default=3_600.0, gt=0)
+    public_url: str | None = None
 
 
 class Settings(BaseSettings):
@@ -21,24 +62,37 @@ class Settings(BaseSettings):
     Attributes:
         database_url: `RECORDER_DATABASE_URL`, a SQLAlchemy URL.
         fal_url: `RECORDER_FAL_URL`, the base that workflow ids are appended to.
+        queue_url: `RECORDER_QUEUE_URL`, the same for the queue; fal's own where `fal_url` is fal's, else
+            `queue` below it, which is where the emulator has it.
         spool: `RECORDER_SPOOL`, the folder where events wait while the log is away; every log has a
             folder of its own in it.
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
         fal_key: `FAL_KEY`; goes to fal's hosts and to `fal_url` only, and into no log.
+        proxy: See `ProxySettings`.
     """
 
     model_config = SettingsConfigDict(env_prefix="RECORDER_", populate_by_name=True)
 
     database_url: str | None = None
     fal_url: str = DEFAULT_FAL_URL
+    queue_url: str | None = None
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
+    proxy: ProxySettings = Field(default_factory=ProxySettings)
 
     @cached_property
     def database(self) -> str:
         """The database to use: the one configured, or a SQLite file in the user's data folder."""
         return self.database_url or default_database_url()
+
+    @property
+    def queue(self) -> str:
+        """The base of fal's queue, or of what stands for it."""
+        if self.queue_url is not None:
+            return self.queue_url
+        own = self.fal_url.rstrip("/") == DEFAULT_FAL_URL
+        return DEFAULT_QUEUE_URL if own else f"{self.fal_url.rstrip('/')}/queue"
 
     def spool_folder(self, database_url: str) -> Path:
         """The spool of a log."""

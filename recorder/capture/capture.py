@@ -13,7 +13,7 @@ from recorder.recording import Recording
 
 _log = logging.getLogger(__name__)
 
-Recorded = Literal["workflows", "all"]
+Recorded = Literal["workflows", "all", "none"]
 _NOTHING: Final = NoTap()
 
 
@@ -25,7 +25,7 @@ class Capture:
     Args:
         start: Begins a recording; its clock starts then.
         source: What the runs tell of where their bytes come from.
-        record: Workflows only, or calls of single apps as well, as runs of one step.
+        record: Workflows only, calls of single apps as well, as runs of one step, or nothing.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Capture:
 
     def _begin(self, call: Call) -> Tap:
         endpoint = call.endpoint
-        if not (endpoint.is_workflow or self._record == "all"):
+        if self._record == "none" or not (endpoint.is_workflow or self._record == "all"):
             return _NOTHING
         match endpoint.kind:
             case "stream" if endpoint.is_workflow:
