@@ -24,6 +24,7 @@ RUN: Final[dict[str, Any]] = {
     "workflow": "workflows/fal-ai/sdxl-sticker",
     "status": "completed",
     "source": "http",
+    "mode": "stream",
     "opened_at": "2025-01-31T12:00:00.000000Z",
     "closed_at": "2025-01-31T12:00:03.100550Z",
     "duration_us": 3_100_550,
@@ -34,6 +35,10 @@ RUN: Final[dict[str, Any]] = {
     "as_of_position": 1205,
     "first_event_us": 120_417,
     "close_reason": "eof",
+    "queue": None,
+    "definition": None,
+    "input_digest": "9c3f4a1f0d0d4a3ab4b4a4c2f6c1f2bb0c7a4a83ab9d3b7a2f7be0b2cbd1b1d6",
+    "parent": None,
 }
 RUNNING: Final[dict[str, Any]] = RUN | {
     "status": "running",
