@@ -48,6 +48,10 @@ async def _read(receive: Receive, limit_bytes: int) -> bytes:
             return b"".join(chunks)
 
 
+class StalledClient(Exception):
+    """The client takes nothing."""
+
+
 class Client:
     """Somebody who waits for an answer, until they leave. Use it as a context manager.
 
@@ -56,12 +60,20 @@ class Client:
         receive: The same; its body has been read.
         send: The same.
         on_left: Called once if the client leaves before its answer is whole.
+        stall_s: How long the client may take nothing; None for as long as it likes.
     """
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, on_left: Callable[[], None]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        on_left: Callable[[], None],
+        *,
+        stall_s: float | None = None,
     ) -> None:
         self.has_left = False
+        self._stall_s = stall_s
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -79,20 +91,36 @@ class Client:
         await self._tell({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, chunk: bytes) -> None:
-        """Sends bytes of the body, in one write; waits while the client is slow to take them."""
-        await self._tell({"type": "http.response.body", "body": chunk, "more_body": True})
+        """Sends bytes of the body, in one write; waits while the client is slow to take them.
+
+        Raises:
+            StalledClient: It took nothing for too long.
+        """
+        message: Message = {"type": "http.response.body", "body": chunk, "more_body": True}
+        if self._stall_s is None:
+            await self._tell(message)
+            return
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await self._tell(message)
+        except TimeoutError:
+            raise StalledClient from None
 
     async def end(self, rest: bytes = b"") -> None:
         """Ends the answer as it should."""
         self._watch.cancel()  # from here on the server reports a client as gone that is not
         await self._tell({"type": "http.response.body", "body": rest, "more_body": False})
 
-    async def break_off(self) -> None:
-        """Ends the answer in its middle, so that the client sees a cut as one."""
+    async def break_off(self, *, at_once: bool = False) -> None:
+        """Ends the answer in its middle, so that the client sees a cut as one.
+
+        Args:
+            at_once: Without waiting for what was written to be taken.
+        """
         self._watch.cancel()
         transport: asyncio.Transport | None = self._scope.get("extensions", {}).get(TRANSPORT)
         if transport is not None:
-            transport.close()
+            transport.abort() if at_once else transport.close()
             await asyncio.sleep(0)  # lets the server notice, which would complain otherwise
 
     async def _tell(self, message: Message) -> None:

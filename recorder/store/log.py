@@ -72,6 +72,9 @@ class EventLog(Protocol):
     ) -> list[LoggedEvent]:
         """Up to `limit` events of a run with a seq above `after_seq`, in order of seq."""
 
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        """The run's latest event; None where there is no such run."""
+
 
 class SqlLog:
     """The log on SQLite or PostgreSQL; see `EventLog`. Safe to use from several threads."""
@@ -123,6 +126,12 @@ class SqlLog:
         parameters = {"request_id": request_id, "after": after_seq, "limit": limit}
         with self._database.reading() as connection:
             return _batch(connection, _READ_RUN, parameters)
+
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        """See `EventLog.last_of_run`."""
+        with self._database.reading() as connection:
+            row = connection.execute(_LAST_OF_RUN, {"request_id": request_id}).one_or_none()
+        return None if row is None else LoggedEvent(*row)
 
 
 def _batch(
@@ -187,6 +196,12 @@ def _reading(order: Column[int], *conditions: ColumnElement[bool]) -> Select[Any
 
 _READ: Final = _reading(events.c.position)
 _READ_RUN: Final = _reading(events.c.seq, events.c.request_id == bindparam("request_id"))
+_LAST_OF_RUN: Final = (
+    select(*events.c)
+    .where(events.c.request_id == bindparam("request_id"))
+    .order_by(events.c.seq.desc())
+    .limit(1)
+)
 _LONG_FRAMES: Final = select(events.c.position, events.c.frame).where(
     events.c.position.in_(bindparam("positions", expanding=True))
 )
