@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from emulator.app import Emulator, create_app
+from emulator.app import create_app
+from emulator.context import Emulator
 from emulator.settings import EmulatorSettings
 from emulator.wire import TRANSPORT
 
