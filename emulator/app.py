@@ -1,4 +1,4 @@
-"""The HTTP side: which paths there are, plain calls and streams."""
+"""The HTTP side: which paths there are, plain calls, streams, and what is said about workflows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from emulator import library
+from emulator.access import accepts, check_key, offered_key
 from emulator.context import (
     Emulator,
     RequestIds,
@@ -23,8 +24,9 @@ from emulator.context import (
     parse_object,
     read_body,
     refusal,
+    request_id_of,
 )
-from emulator.definition import Definition, parse
+from emulator.definition import Definition, editor_contents, parse
 from emulator.execution import run_workflow
 from emulator.media import CONTENT_TYPE, MediaStore
 from emulator.problems import Invalid, Location, invalid
@@ -43,6 +45,7 @@ def create_app(settings: EmulatorSettings | None = None) -> Starlette:
         routes=[
             Route("/", index),
             Route("/media/{file}", media_file),
+            Route("/v1/workflows/{owner}/{name}", workflow_details),
             Route("/workflows/execute", execute, methods=["POST"]),
             Route("/workflows/execute/stream", execute, methods=["POST"], name="stream"),
             Route("/workflows/{owner}/{name}", call, methods=["POST"]),
@@ -84,6 +87,31 @@ async def media_file(request: Request) -> Response:
     return Response(content, media_type=CONTENT_TYPE)
 
 
+async def workflow_details(request: Request) -> Response:
+    """A workflow's definition, as fal's platform API gives it; always needs a key."""
+    emulator = Emulator.of(request)
+    key = offered_key(request)
+    if key is None or not accepts(emulator.settings, key):
+        return _platform_error(request, 401, "authorization_error", "Authentication required")
+    owner, name = request.path_params["owner"], request.path_params["name"]
+    workflow = emulator.workflows.get(f"{owner}/{name}")
+    if workflow is None:
+        return _platform_error(request, 404, "not_found", "Workflow not found")
+    told = {
+        "name": name,
+        "title": workflow.definition.title,
+        "user_nickname": owner,
+        "is_public": True,
+        "contents": editor_contents(workflow.document),
+    }
+    return JsonAnswer({"workflow": told}, ensure_ascii=emulator.settings.ensure_ascii)
+
+
+def _platform_error(request: Request, status: int, kind: str, message: str) -> Response:
+    error = {"type": kind, "message": message, "request_id": request_id_of(request)}
+    return JsonAnswer({"error": error}, status)
+
+
 async def call(request: Request) -> ASGIApp:
     """Run a workflow of the library; the body is its input."""
     workflow = called_workflow(request)
@@ -93,6 +121,7 @@ async def call(request: Request) -> ASGIApp:
 
 async def execute(request: Request) -> ASGIApp:
     """Run the definition in the body, on the input in the body."""
+    check_key(request, Emulator.of(request).settings, "workflows/execute")
     body = await _read_object(request)
     if "workflow" not in body:
         raise invalid(("body", "workflow"), "field required", "value_error.missing")

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emulator.access import check_key
 from emulator.definition import Definition
 from emulator.execution import Event, Run, check_input_references, initial_outputs
 from emulator.input_schema import apply
@@ -28,6 +29,8 @@ from emulator.wire import JsonAnswer, RunAnswer
 
 REQUEST_ID_HEADER = "x-fal-request-id"
 FAULT_HEADER = "x-emulator-fault"
+
+_REQUEST_ID = "emulator.request_id"
 
 
 @dataclass
@@ -80,10 +83,12 @@ def called_workflow(request: Request) -> Workflow:
     """The workflow in the path.
 
     Raises:
-        HTTPException: 404, there is none of that name.
+        HTTPException: 401, the caller has no accepted key; 404, there is none of that name.
     """
+    emulator = Emulator.of(request)
     workflow_id = f"{request.path_params['owner']}/{request.path_params['name']}"
-    workflow = Emulator.of(request).workflows.get(workflow_id)
+    check_key(request, emulator.settings, f"workflows/{workflow_id}")
+    workflow = emulator.workflows.get(workflow_id)
     if workflow is None:
         raise HTTPException(404, f"Workflow 'workflows/{workflow_id}' not found")
     return workflow
@@ -154,6 +159,12 @@ def _phrase(status: int) -> str:
     return HTTPStatus(status).phrase if status in set(HTTPStatus) else f"Status {status}"
 
 
+def request_id_of(request: Request) -> str:
+    """The id the answer will carry."""
+    request_id: str = request.scope[_REQUEST_ID]
+    return request_id
+
+
 class RequestIds:
     """Gives every answer an ``x-fal-request-id``, and drops requests whose sender has gone."""
 
@@ -162,12 +173,12 @@ class RequestIds:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        request_id = str(uuid.uuid4())
+        scope[_REQUEST_ID] = str(uuid.uuid4())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": list(message.get("headers", []))}
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = scope[_REQUEST_ID]
             await send(message)
 
         try:

@@ -118,6 +118,7 @@ class EmulatorSettings(_Model):
         workflows_dir: A folder of definitions, offered beside the shipped ones.
         workflows: More definitions by id (``owner/name``); they win over files.
         apps, stream, seed: As in `Faults`, for every run.
+        require_key: Refuse calls without a key (true), or without one of these keys.
         ping_interval_s: Time between two keep-alive comments.
         max_body_bytes: Longer request bodies are answered with 413.
         media_bytes: How much produced media is kept; the least recently used goes first.
@@ -129,6 +130,7 @@ class EmulatorSettings(_Model):
     apps: dict[str, AppFaults] = {}
     stream: StreamFaults = StreamFaults()
     seed: int | None = None
+    require_key: bool | tuple[str, ...] = False
     ping_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
     media_bytes: Annotated[int, Field(gt=0)] = 256 * 1024 * 1024
