@@ -28,8 +28,11 @@ from emulator.context import (
 )
 from emulator.definition import Definition, editor_contents, parse
 from emulator.execution import run_workflow
+from emulator.library import Workflow
 from emulator.media import CONTENT_TYPE, MediaStore
 from emulator.problems import Invalid, Location, invalid
+from emulator.queue.routes import queue_routes
+from emulator.queue.scheduler import Queue
 from emulator.settings import EmulatorSettings
 from emulator.wire import JsonAnswer
 
@@ -46,10 +49,8 @@ def create_app(settings: EmulatorSettings | None = None) -> Starlette:
             Route("/", index),
             Route("/media/{file}", media_file),
             Route("/v1/workflows/{owner}/{name}", workflow_details),
-            Route("/workflows/execute", execute, methods=["POST"]),
-            Route("/workflows/execute/stream", execute, methods=["POST"], name="stream"),
-            Route("/workflows/{owner}/{name}", call, methods=["POST"]),
-            Route("/workflows/{owner}/{name}/stream", call, methods=["POST"], name="stream"),
+            *queue_routes(settings.queue_path),
+            *([] if settings.queue_only else _run_routes()),
         ],
         middleware=[Middleware(RequestIds)],
         exception_handlers={Invalid: _invalid, HTTPException: _http_error},
@@ -58,25 +59,40 @@ def create_app(settings: EmulatorSettings | None = None) -> Starlette:
         settings=settings,
         workflows=library.load(settings.workflows_dir, settings.workflows),
         media=MediaStore(settings.media_bytes),
+        queue=Queue(settings.queue),
     )
     return app
 
 
+def _run_routes() -> list[Route]:
+    return [
+        Route("/workflows/execute", execute, methods=["POST"]),
+        Route("/workflows/execute/stream", execute, methods=["POST"], name="stream"),
+        Route("/workflows/{owner}/{name}", call, methods=["POST"]),
+        Route("/workflows/{owner}/{name}/stream", call, methods=["POST"], name="stream"),
+    ]
+
+
 async def index(request: Request) -> Response:
     """What can be called here."""
-    base = base_url(request)
     workflows = [
         {
             "id": f"workflows/{workflow.id}",
             "title": workflow.definition.title,
             "nodes": list(workflow.definition.nodes),
             "input": list(workflow.definition.input_fields),
-            "url": f"{base}/workflows/{workflow.id}",
-            "stream_url": f"{base}/workflows/{workflow.id}/stream",
+            **_urls(request, workflow),
         }
         for workflow in Emulator.of(request).workflows.values()
     ]
     return JsonAnswer({"workflows": workflows})
+
+
+def _urls(request: Request, workflow: Workflow) -> dict[str, str]:
+    settings, base = Emulator.of(request).settings, base_url(request)
+    queue = {"queue_url": f"{base}{settings.queue_path}/workflows/{workflow.id}"}
+    url = f"{base}/workflows/{workflow.id}"
+    return queue if settings.queue_only else {"url": url, "stream_url": f"{url}/stream", **queue}
 
 
 async def media_file(request: Request) -> Response:

@@ -24,6 +24,7 @@ from emulator.json_text import read_json
 from emulator.library import Workflow
 from emulator.media import Media, MediaStore
 from emulator.problems import Invalid, invalid
+from emulator.queue.scheduler import Queue
 from emulator.settings import EmulatorSettings, Faults, StreamFaults, read_faults
 from emulator.wire import JsonAnswer, RunAnswer
 
@@ -37,12 +38,13 @@ _REQUEST_ID = "emulator.request_id"
 class Emulator:
     """The state of one app, found at ``app.state.emulator``.
 
-    Set ``stopping`` (from the app's event loop) to break all open runs.
+    Set ``stopping`` (from the app's event loop) to break all open runs and status streams.
     """
 
     settings: EmulatorSettings
     workflows: Mapping[str, Workflow]
     media: MediaStore
+    queue: Queue
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     run_numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -77,6 +79,10 @@ class Emulator:
             ping_interval_s=self.settings.ping_interval_s,
             ensure_ascii=self.settings.ensure_ascii,
         )
+
+    async def close(self) -> None:
+        """End queued runs."""
+        await self.queue.close()
 
 
 def called_workflow(request: Request) -> Workflow:
@@ -163,6 +169,11 @@ def request_id_of(request: Request) -> str:
     """The id the answer will carry."""
     request_id: str = request.scope[_REQUEST_ID]
     return request_id
+
+
+def answer_as(request: Request, request_id: str) -> None:
+    """Let the answer carry the id of a queued request in place of one of its own."""
+    request.scope[_REQUEST_ID] = request_id
 
 
 class RequestIds:

@@ -111,6 +111,20 @@ class Faults(_Model):
         return self.apps.get(app) or self.apps.get(EVERY_APP) or AppFaults()
 
 
+class QueueSettings(_Model):
+    """The queue.
+
+    Attributes:
+        runners: How many runs are in progress at once; the others wait.
+        kept_results: How many ended requests can still be asked for; the oldest go first.
+        kept_bytes: How long their results may be together, written as JSON.
+    """
+
+    runners: Annotated[int, Field(ge=1)] = 2
+    kept_results: Annotated[int, Field(ge=1)] = 1000
+    kept_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+
+
 class EmulatorSettings(_Model):
     r"""All options of an emulator.
 
@@ -118,6 +132,8 @@ class EmulatorSettings(_Model):
         workflows_dir: A folder of definitions, offered beside the shipped ones.
         workflows: More definitions by id (``owner/name``); they win over files.
         apps, stream, seed: As in `Faults`, for every run.
+        queue: The queue.
+        queue_only: Be fal's queue host: serve the queue at the root, and no plain calls or streams.
         require_key: Refuse calls without a key (true), or without one of these keys.
         ping_interval_s: Time between two keep-alive comments.
         max_body_bytes: Longer request bodies are answered with 413.
@@ -130,6 +146,8 @@ class EmulatorSettings(_Model):
     apps: dict[str, AppFaults] = {}
     stream: StreamFaults = StreamFaults()
     seed: int | None = None
+    queue: QueueSettings = QueueSettings()
+    queue_only: bool = False
     require_key: bool | tuple[str, ...] = False
     ping_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
@@ -150,6 +168,11 @@ class EmulatorSettings(_Model):
     def faults(self) -> Faults:
         """What applies to a run whose request says nothing."""
         return Faults(apps=self.apps, stream=self.stream, seed=self.seed)
+
+    @property
+    def queue_path(self) -> str:
+        """What goes before the paths of the queue."""
+        return "" if self.queue_only else "/queue"
 
 
 def read_faults(raw: bytes) -> Faults:

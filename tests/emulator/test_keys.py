@@ -11,14 +11,21 @@ import pytest
 
 from emulator.server import EmulatorServer
 from emulator.settings import EmulatorSettings
-from tests.emulator.builders import EXECUTE, STICKER, Json, run_node
+from tests.emulator.builders import EXECUTE, STICKER, run_node
+from tests.emulator.queueing import QUEUE, SMALL, follow, submit
 
-SMALL: Json = {"prompt": "a cute puppy", "seed": 1, "image_size": {"width": 96, "height": 64}}
+ASKED_FOR = f"{QUEUE}/requests/00000000-0000-4000-8000-000000000000"
+
 GUARDED = [
     ("POST", STICKER, "workflows/fal-ai/sdxl-sticker"),
     ("POST", f"{STICKER}/stream", "workflows/fal-ai/sdxl-sticker"),
     ("POST", EXECUTE, "workflows/execute"),
     ("POST", f"{EXECUTE}/stream", "workflows/execute"),
+    ("POST", QUEUE, "workflows/fal-ai/sdxl-sticker"),
+    ("GET", ASKED_FOR, "workflows/fal-ai/sdxl-sticker"),
+    ("GET", f"{ASKED_FOR}/status", "workflows/fal-ai/sdxl-sticker"),
+    ("GET", f"{ASKED_FOR}/status/stream", "workflows/fal-ai/sdxl-sticker"),
+    ("PUT", f"{ASKED_FOR}/cancel", "workflows/fal-ai/sdxl-sticker"),
 ]
 BODY = {**SMALL, "workflow": {"a": run_node("x")}}
 
@@ -56,7 +63,8 @@ def test_an_unknown_key_is_refused_and_a_known_one_passes(
     known = [{"authorization": "Key id:secret"}, {"authorization": "Bearer other"}]
     passed = [guarded.request(method, path, json=BODY, headers=each) for each in known]
     by_token = guarded.request(method, f"{path}?fal_jwt_token=other", json=BODY)
-    assert {answer.status_code for answer in (*passed, by_token)} == {200}
+    expected = 404 if path.startswith(ASKED_FOR) else 200
+    assert {answer.status_code for answer in (*passed, by_token)} == {expected}
 
 
 def test_what_is_public_needs_no_key(guarded: httpx.Client) -> None:
@@ -80,6 +88,7 @@ def test_any_key_will_do_where_one_is_just_required() -> None:
 
 
 def test_by_default_nobody_is_asked(client: httpx.Client) -> None:
+    follow(client, submit(client))
     assert client.post(STICKER, json=SMALL).status_code == 200
 
 

@@ -1,0 +1,1 @@
+"""fal's queue: submitted runs wait for a runner, and are asked about until they end."""
