@@ -33,6 +33,7 @@ from emulator.media import CONTENT_TYPE, MediaStore
 from emulator.problems import Invalid, Location, invalid
 from emulator.queue.routes import queue_routes
 from emulator.queue.scheduler import Queue
+from emulator.queue.webhooks import Webhooks
 from emulator.settings import EmulatorSettings
 from emulator.wire import JsonAnswer
 
@@ -48,6 +49,7 @@ def create_app(settings: EmulatorSettings | None = None) -> Starlette:
         routes=[
             Route("/", index),
             Route("/media/{file}", media_file),
+            Route("/.well-known/jwks.json", webhook_keys),
             Route("/v1/workflows/{owner}/{name}", workflow_details),
             *queue_routes(settings.queue_path),
             *([] if settings.queue_only else _run_routes()),
@@ -55,11 +57,13 @@ def create_app(settings: EmulatorSettings | None = None) -> Starlette:
         middleware=[Middleware(RequestIds)],
         exception_handlers={Invalid: _invalid, HTTPException: _http_error},
     )
+    webhooks = Webhooks(settings.queue)
     app.state.emulator = Emulator(
         settings=settings,
         workflows=library.load(settings.workflows_dir, settings.workflows),
         media=MediaStore(settings.media_bytes),
-        queue=Queue(settings.queue),
+        webhooks=webhooks,
+        queue=Queue(settings.queue, on_end=webhooks.report),
     )
     return app
 
@@ -101,6 +105,11 @@ async def media_file(request: Request) -> Response:
     if content is None:
         raise HTTPException(404, "No such media file")
     return Response(content, media_type=CONTENT_TYPE)
+
+
+async def webhook_keys(request: Request) -> Response:
+    """The keys with which webhooks are signed."""
+    return JsonAnswer(Emulator.of(request).webhooks.signer.key_set())
 
 
 async def workflow_details(request: Request) -> Response:

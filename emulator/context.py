@@ -25,6 +25,7 @@ from emulator.library import Workflow
 from emulator.media import Media, MediaStore
 from emulator.problems import Invalid, invalid
 from emulator.queue.scheduler import Queue
+from emulator.queue.webhooks import Webhooks
 from emulator.settings import EmulatorSettings, Faults, StreamFaults, read_faults
 from emulator.wire import JsonAnswer, RunAnswer
 
@@ -44,6 +45,7 @@ class Emulator:
     settings: EmulatorSettings
     workflows: Mapping[str, Workflow]
     media: MediaStore
+    webhooks: Webhooks
     queue: Queue
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     run_numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -81,8 +83,9 @@ class Emulator:
         )
 
     async def close(self) -> None:
-        """End queued runs."""
+        """End queued runs and undelivered webhooks."""
         await self.queue.close()
+        await self.webhooks.close()
 
 
 def called_workflow(request: Request) -> Workflow:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 
 from emulator.execution import Event
 from emulator.outcome import Outcome
+from emulator.settings import WebhookFaults
 
 State: TypeAlias = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
 Log: TypeAlias = dict[str, str]
@@ -23,6 +24,7 @@ class QueuedRequest:
         application: What was called, ``workflows/{owner}/{name}``.
         play: Begins the run and yields its events. Raises `Invalid`, with places in the body, for
             an input that does not do, and `Cut` where the run is to be lost.
+        webhook_url: Where the end is reported.
         outcome: How it ended; set when it is COMPLETED, failed or not.
         inference_s: Time in progress; None until it has ended, and for what never began.
         cancelled: Somebody asked for the end of a run in progress.
@@ -30,6 +32,8 @@ class QueuedRequest:
 
     application: str
     play: Callable[[], AsyncGenerator[Event]]
+    webhook_url: str | None = None
+    webhook_faults: WebhookFaults = field(default_factory=WebhookFaults)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     state: State = "IN_QUEUE"
     logs: list[Log] = field(default_factory=list)

@@ -23,6 +23,7 @@ from emulator.context import (
 )
 from emulator.execution import Event, run_workflow
 from emulator.queue.requests import QueuedRequest
+from emulator.queue.webhooks import check_webhook_url
 from emulator.settings import StreamFaults
 from emulator.wire import JsonAnswer, unstreamed
 
@@ -54,6 +55,9 @@ async def submit(request: Request) -> Response:
     refused = refusal(faults.stream)
     if refused is not None:
         return refused
+    webhook_url = request.query_params.get("fal_webhook")
+    if webhook_url is not None:
+        check_webhook_url(webhook_url)
     raw = await read_body(request)
     media_url = base_url(request)
 
@@ -61,7 +65,7 @@ async def submit(request: Request) -> Response:
         run = emulator.new_run(workflow.definition, parse_object(raw), media_url, faults)
         return unstreamed(run_workflow(run), faults.stream)
 
-    queued = QueuedRequest(f"workflows/{workflow.id}", play)
+    queued = QueuedRequest(f"workflows/{workflow.id}", play, webhook_url, faults.webhook)
     position = emulator.queue.submit(queued)
     answer_as(request, queued.id)
     reply = {"status": "IN_QUEUE", "request_id": queued.id, **queued.urls(_queue_url(request))}

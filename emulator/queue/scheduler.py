@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -25,10 +25,12 @@ class Queue:
 
     Args:
         settings: How many runners, and how much is kept.
+        on_end: Told of every request that has ended, cancelled ones too.
     """
 
-    def __init__(self, settings: QueueSettings) -> None:
+    def __init__(self, settings: QueueSettings, on_end: Callable[[QueuedRequest], None]) -> None:
         self._settings = settings
+        self._on_end = on_end
         self._requests: dict[str, QueuedRequest] = {}
         self._waiting: dict[str, QueuedRequest] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -140,6 +142,7 @@ class Queue:
         request.state = "COMPLETED"
         self._keep(request.id, len(write_json(outcome.body)))
         self._announce()
+        self._on_end(request)
 
     def _keep(self, request_id: str, size_bytes: int) -> None:
         self._kept[request_id] = size_bytes

@@ -67,8 +67,9 @@ def test_an_unknown_key_is_refused_and_a_known_one_passes(
     assert {answer.status_code for answer in (*passed, by_token)} == {expected}
 
 
-def test_what_is_public_needs_no_key(guarded: httpx.Client) -> None:
-    assert guarded.get("/").status_code == 200
+@pytest.mark.parametrize("path", ["/", "/.well-known/jwks.json"])
+def test_what_is_public_needs_no_key(guarded: httpx.Client, path: str) -> None:
+    assert guarded.get(path).status_code == 200
 
 
 def test_pictures_need_no_key(guarded: httpx.Client) -> None:

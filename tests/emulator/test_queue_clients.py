@@ -11,7 +11,7 @@ import pytest
 from emulator.server import EmulatorServer
 from emulator.settings import EmulatorSettings, QueueSettings
 from tests.emulator.builders import Json, fault_header, slow
-from tests.emulator.queueing import SMALL
+from tests.emulator.queueing import SMALL, receiver
 
 STICKER = "workflows/fal-ai/sdxl-sticker"
 TOO_MANY = SMALL | {"num_images": 9}
@@ -110,6 +110,14 @@ def test_cancelling_once_and_twice(client: fal_client.SyncClient) -> None:
     with pytest.raises(fal_client.FalClientHTTPError) as caught:
         handle.get(interval=POLL_S)
     assert (caught.value.status_code, caught.value.error_type) == (499, "client_cancelled")
+
+
+def test_a_webhook_given_to_the_client_is_called(client: fal_client.SyncClient) -> None:
+    with receiver() as hook:
+        handle = client.submit(STICKER, SMALL, webhook_url=f"{hook.url}?a=1&b=2")
+        delivery = hook.next()
+    assert delivery.path == "/hook?a=1&b=2"
+    assert delivery.headers["x-fal-webhook-request-id"] == handle.request_id
 
 
 def test_the_async_client_sees_the_same() -> None:
