@@ -50,6 +50,11 @@ class Live:
         self._followers = 0
         self._stop: threading.Event | None = None
 
+    async def position(self) -> int:
+        """The end of the log as of now."""
+        head = await to_thread.run_sync(self._log.head)
+        return head.position
+
     async def follow(self, after: int) -> AsyncIterator[list[LoggedEvent]]:
         """Events above a position in order, each once, none missed; an empty list for each long wait."""
         with self._following():

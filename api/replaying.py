@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -20,10 +19,22 @@ from recorder.events import LoggedEvent
 from recorder.replay import Pace
 from recorder.store.log import EventLog
 
-_log = logging.getLogger("api")
-
 PING: Final = sse.comment("ping")
 _BATCH: Final = 1_000
+
+
+class Playing(msgspec.Struct, frozen=True):
+    """How a run is to be played.
+
+    Attributes:
+        after_seq: Events above this are played.
+        pace: How fast.
+        raw: The exact bytes, status and faults included; else well-formed blocks.
+    """
+
+    after_seq: int = -1
+    pace: Pace = Pace()
+    raw: bool = False
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -31,17 +42,17 @@ class Score(msgspec.Struct, frozen=True):
 
     Attributes:
         request_id: The run.
-        after_seq: Events above this are played.
-        before_us: When the one before them came; the first wait counts from there.
-        pace: How fast.
-        raw: The exact bytes, faults included; else well-formed blocks.
+        playing: How.
+        before_us: When the event before the first one came; the first wait counts from there.
+        status: The answer's.
+        headers: The same.
     """
 
     request_id: str
-    after_seq: int = -1
+    playing: Playing
     before_us: int = 0
-    pace: Pace = Pace()
-    raw: bool = False
+    status: int = 200
+    headers: list[tuple[bytes, bytes]] = []
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -63,33 +74,20 @@ class Player:
         live: Where it goes on.
         streams: Knows of all that is being played.
         score: What to play.
-        status: The answer's.
-        headers: The same.
     """
 
-    def __init__(
-        self,
-        log: EventLog,
-        live: Live,
-        streams: Streams,
-        score: Score,
-        *,
-        status: int = 200,
-        headers: Iterable[tuple[bytes, bytes]] = (),
-    ) -> None:
+    def __init__(self, log: EventLog, live: Live, streams: Streams, score: Score) -> None:
         self._log = log
         self._live = live
         self._streams = streams
         self._score = score
-        self._status = status
-        self._headers = list(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Plays."""
         await self._streams.serve(self._play, scope, receive, send)
 
     async def _play(self, client: Client) -> None:
-        await client.begin(self._status, self._headers)
+        await client.begin(self._score.status, self._score.headers)
         playing = _Playing(client, self._score)
         async for notes in self._notes():
             if not notes:
@@ -102,7 +100,7 @@ class Player:
     async def _notes(self) -> AsyncIterator[list[_Note]]:
         """The run's events in batches, as they can be had; an empty one for each long wait."""
         score = self._score
-        after_seq, position = score.after_seq, 0
+        after_seq, position = score.playing.after_seq, 0
         while notes := await to_thread.run_sync(self._read, after_seq):
             yield notes
             after_seq, position = notes[-1].seq, notes[-1].position
@@ -124,7 +122,7 @@ class Player:
         return last.position if last is not None and last.seq <= after_seq else 0
 
     def _written(self, batch: list[LoggedEvent]) -> list[_Note]:
-        write = replay.raw if self._score.raw else replay.well_formed
+        write = replay.raw if self._score.playing.raw else replay.well_formed
         return [_note(logged, write) for logged in batch]
 
 
@@ -158,12 +156,12 @@ class _Playing:
 
     async def ping(self) -> None:
         """Shows that there is nothing new; the exact bytes of a body cannot say so."""
-        if not self._score.raw:
+        if not self._score.playing.raw:
             await self._client.write(PING)
 
     async def play(self, notes: list[_Note]) -> None:
         """Plays events, and the run's end if it is among them."""
-        if self._score.pace.speed is None:
+        if self._score.playing.pace.speed is None:
             await self._play_at_once(notes)
         else:
             await self._play_in_time(notes)
@@ -179,7 +177,7 @@ class _Playing:
 
     async def _play_in_time(self, notes: list[_Note]) -> None:
         for note in notes:
-            self._played_us += self._score.pace.wait_us(self._before_us, note.elapsed_us)
+            self._played_us += self._score.playing.pace.wait_us(self._before_us, note.elapsed_us)
             self._before_us = note.elapsed_us
             await self._wait_until(self._started_s + self._played_us / 1_000_000)
             if note.is_missing:
@@ -197,7 +195,7 @@ class _Playing:
                 await self.ping()
 
     async def _end(self, closed: Closed) -> None:
-        if self._score.raw and not replay.ended_whole(closed):
+        if self._score.playing.raw and not replay.ended_whole(closed):
             await self._break_off()
             return
         self.has_ended = True

@@ -73,7 +73,9 @@ def well_formed(logged: LoggedEvent) -> bytes:
     if frame is None:
         return sse.comment(f"the frame of event {logged.seq} has been erased")
     plain = _PLAIN_FRAME.fullmatch(frame)
-    if plain is not None and _is_utf8(frame):  # nearly all are; the same block, several times faster
+    if plain is not None and _is_utf8(
+        frame
+    ):  # nearly all are; the same block, several times faster
         return b"id: %d\ndata: %s\n\n" % (logged.seq, plain[1])
     payload = logged.payload
     if payload is None:

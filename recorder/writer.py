@@ -24,7 +24,7 @@ from recorder.backlog import Backlog, give_up
 from recorder.errors import LogError, LogUnavailable, WriterClosed
 from recorder.events import LoggedEvent, NewEvent, Opened
 from recorder.lanes import Lane, Parcel
-from recorder.store.log import EventLog, Receipt
+from recorder.store.log import Appendable, Receipt
 from recorder.store.spool import Spool
 
 __all__ = ["Lane", "LogWriter"]
@@ -63,7 +63,7 @@ class LogWriter:
 
     def __init__(
         self,
-        log: EventLog,
+        log: Appendable,
         *,
         spool: Spool | None = None,
         pause: Callable[[float], object] | None = None,
@@ -323,7 +323,7 @@ class LogWriter:
             self._set_aside()
 
 
-def _find_opening(log: EventLog, lane: Lane) -> bool:
+def _find_opening(log: Appendable, lane: Lane) -> bool:
     """Settles a lane's id by the run in the log that the same recording has opened, if any."""
     if lane.broken is not None:
         return False
