@@ -39,7 +39,7 @@ def create_app(
         grace_s: How long such runs may go on when the app ends, before they are broken off.
     """
     service = Service(rec, max_background_runs=max_background_runs)
-    proxy = Proxy(rec)
+    proxy = Proxy(rec, service.stage)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

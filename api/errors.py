@@ -82,3 +82,7 @@ class ClientGone(ApiError):
 
 class UpstreamSilent(ApiError):
     """A request was passed on and no answer came; sent again, it may be paid for twice."""
+
+
+class NothingRecorded(ApiError):
+    """No recorded run answers a request that must not go to upstream."""

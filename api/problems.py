@@ -207,6 +207,14 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="Pages of this origin may not use the proxy",
         example=own.OriginRefused(),
     ),
+    own.NothingRecorded: Kind(
+        status=404,
+        slug="nothing-recorded",
+        title="No recorded run answers this",
+        example=own.NothingRecorded(
+            "no recorded run of workflows/fal-ai/sdxl-sticker has this input"
+        ),
+    ),
     own.BodyTooSlow: Kind(
         status=408,
         slug="body-too-slow",

@@ -35,10 +35,23 @@ class Stage:
         self._live = live
         self._streams = streams
 
-    def replay(self, request_id: str, playing: Playing, known_etag: str | None = None) -> ASGIApp:
+    def replay(
+        self,
+        request_id: str,
+        playing: Playing,
+        known_etag: str | None = None,
+        *,
+        cacheable: bool = True,
+    ) -> ASGIApp:
         """A run, to be played to a client; a 304 where the client has it already.
 
         Reads the log; not for the event loop.
+
+        Args:
+            request_id: The run.
+            playing: How.
+            known_etag: What the client has.
+            cacheable: Whether to say how long the answer can be kept.
 
         Raises:
             RunNotFound: There is no such run.
@@ -52,6 +65,8 @@ class Stage:
         if etag is not None and known_etag is not None and etag.decode() in known_etag:
             return Response(status_code=304, headers={"etag": etag.decode()})
         caching = [_NOT_AT_ALL] if etag is None else [_FOR_EVER, (b"etag", etag)]
+        if not cacheable:
+            caching = []
         opened = first.event if first.type == "opened" else None
         if playing.raw and isinstance(opened, Opened):
             status, headers = opened.status or 200, replay.answer_headers(opened)

@@ -10,7 +10,7 @@ import asyncio
 from typing import Final, Literal
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import UpstreamSilent
 from api.proxy import headers
@@ -41,14 +41,12 @@ class Passage(msgspec.Struct, frozen=True):
         endpoint: What it asks for.
         request: What goes to upstream.
         rewriting: How the addresses in the answer are made ours; None to leave it alone.
-        extra_headers: To hand to the client beside upstream's.
         parent: The run this one is a rerun of.
     """
 
     endpoint: Endpoint
     request: UpstreamRequest
     rewriting: Rewriting | None = None
-    extra_headers: headers.Pairs = []
     parent: str | None = None
 
 
@@ -66,6 +64,14 @@ class Forwarding:
         self._upstream = upstream
         self._capture = capture
         self._on_client_gone = on_client_gone
+
+    def carrying(self, passage: Passage) -> ASGIApp:
+        """An ASGI app that carries a request, once."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.carry(passage, scope, receive, send)
+
+        return app
 
     async def carry(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, and its answer back.
@@ -113,9 +119,9 @@ class Forwarding:
         tap.answered(answer.status, headers.as_text(answer.headers))
         try:
             if passage.rewriting is not None and 200 <= answer.status < 300:
-                await self._hand_on_rewritten(passage.rewriting, passage, answer, tap, client)
+                await self._hand_on_rewritten(passage.rewriting, answer, tap, client)
             else:
-                await self._hand_on_as_it_is(passage, answer, tap, client)
+                await self._hand_on_as_it_is(answer, tap, client)
         except BrokenOff as error:
             tap.broke_off(error.reason, str(error))
             await client.break_off()
@@ -125,10 +131,8 @@ class Forwarding:
         finally:
             answer.close()
 
-    async def _hand_on_as_it_is(
-        self, passage: Passage, answer: UpstreamAnswer, tap: Tap, client: Client
-    ) -> None:
-        await client.begin(answer.status, [*answer.headers, *passage.extra_headers])
+    async def _hand_on_as_it_is(self, answer: UpstreamAnswer, tap: Tap, client: Client) -> None:
+        await client.begin(answer.status, answer.headers)
         async for chunk in answer.chunks():
             await client.write(chunk)
             tap.feed(chunk)
@@ -138,7 +142,6 @@ class Forwarding:
     async def _hand_on_rewritten(
         self,
         rewriting: Rewriting,
-        passage: Passage,
         answer: UpstreamAnswer,
         tap: Tap,
         client: Client,
@@ -151,7 +154,7 @@ class Forwarding:
         body = rewriting.rewrite(b"".join(chunks))
         kept = [pair for pair in answer.headers if pair[0] != b"content-length"]
         length = (b"content-length", str(len(body)).encode())
-        await client.begin(answer.status, [*kept, length, *passage.extra_headers])
+        await client.begin(answer.status, [*kept, length])
         await client.end(body)
         tap.ended()
 
