@@ -254,9 +254,9 @@ def test_nonsense_is_a_problem_of_the_clients_and_never_ours(
     if not sqlite_rec.log.read_run("run", limit=1):
         sqlite_rec.log.append(one_step_run("run"))
     params = dict(AT_ONCE)
-    headers: dict[str, bytes] = {}
+    headers: dict[bytes, bytes] = {}
     if where == "last-event-id":
-        headers = {where: value.encode()}
+        headers = {where.encode(): value.strip().encode()}
     else:
         params[where] = value
     response = http.get(STREAM, params=params, headers=headers)
