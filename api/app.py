@@ -17,6 +17,7 @@ from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
 from api.routes import health, latency, runs
+from api.slow_readers import SmallWrites
 from recorder.bootstrap import Recorder
 
 GRACE_S: Final = 10.0
@@ -63,6 +64,7 @@ def create_app(
         middleware=[
             Middleware(LastResort),
             Middleware(ProxyFirst, proxy=proxy),
+            Middleware(SmallWrites, below="/api/v1/"),
             Middleware(EncodedRunPaths),
         ],
         telemetry={"logs": False},  # they would quote exceptions, and those parameters

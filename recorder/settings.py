@@ -67,6 +67,8 @@ class Settings(BaseSettings):
         spool: `RECORDER_SPOOL`, the folder where events wait while the log is away; every log has a
             folder of its own in it.
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
+        reader_patience_s: `RECORDER_READER_PATIENCE_S`, how long a client of the service may take
+            nothing of its answer before it is dropped.
         fal_key: `FAL_KEY`; goes to fal's hosts and to `fal_url` only, and into no log.
         proxy: See `ProxySettings`.
     """
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
     queue_url: str | None = None
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
+    reader_patience_s: float = Field(default=30.0, gt=0)
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
     proxy: ProxySettings = Field(default_factory=ProxySettings)
 

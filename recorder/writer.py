@@ -257,12 +257,13 @@ class LogWriter:
             _log.exception("the log failed")
             self._refuse(ready, error)
             return []
-        again = []
+        again, refused = [], []
         for parcel, batch in zip(ready, batches, strict=True):
             if not parcel.settle(list(islice(outcomes, len(batch)))):
                 again.append(parcel)
             elif parcel.lane is not None and parcel.lane.broken is not None:
-                self._backlog.keep_refused(parcel)
+                refused.append(parcel)
+        self._backlog.keep_refused(refused)
         return again
 
     def _find_openings(self, waiting: list[Parcel]) -> bool:
@@ -283,7 +284,7 @@ class LogWriter:
     def _refuse(self, parcels: list[Parcel], error: Exception) -> None:
         for parcel in parcels:
             parcel.fail(error)
-            self._backlog.keep_refused(parcel)
+        self._backlog.keep_refused(parcels)
 
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
@@ -340,6 +341,7 @@ def _find_opening(log: EventLog, lane: Lane) -> bool:
 def _recording_of(first: LoggedEvent) -> str | None:
     """The recording that opened a run; None where that cannot be told."""
     try:
-        return first.event.recording if isinstance(first.event, Opened) else None
+        event = first.event
     except ValueError:  # a row that was tampered with
         return None
+    return event.recording if isinstance(event, Opened) else None
