@@ -227,6 +227,19 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The proxy would call itself",
         example=own.ForwardingLoop(),
     ),
+    own.WebhookRefused: Kind(
+        status=401,
+        slug="webhook-refused",
+        title="Not a webhook to be believed",
+        example=own.WebhookRefused("its signature fits none of fal's keys"),
+    ),
+    own.KeysUnavailable: Kind(
+        status=503,
+        slug="keys-unavailable",
+        title="Webhooks cannot be checked now",
+        retry_after_s=60,
+        example=own.KeysUnavailable(),
+    ),
     own.TooManyRuns: Kind(
         status=503,
         slug="too-many-runs",

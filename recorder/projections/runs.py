@@ -245,7 +245,8 @@ class _Folding:
                 self.error = Failure(
                     message=f"upstream answered {event.status}", status=event.status
                 )
-        if event.mode != "stream" and not self.workflow.startswith("workflows/"):
+        is_app = self.workflow != "" and not self.workflow.startswith("workflows/")
+        if event.mode != "stream" and is_app:
             self._submit_the_only_step(logged)
 
     def _submit_the_only_step(self, logged: LoggedEvent) -> None:
