@@ -16,13 +16,19 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import health, latency, runs, webhooks
+from api.routes import definitions, health, latency, runs, webhooks
 from api.webhooks.receiver import WebhookReceiver
 from recorder.bootstrap import Recorder
 from recorder.capture import Capture
 
 GRACE_S: Final = 10.0
-_ROUTERS: Final = (health.router, latency.router, runs.router, webhooks.router)
+_ROUTERS: Final = (
+    health.router,
+    latency.router,
+    runs.router,
+    definitions.router,
+    webhooks.router,
+)
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
 

@@ -130,6 +130,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="No such run",
         example=errors.RunNotFound("d778bdf4-0275-47c2-9f23-16c27041cbeb"),
     ),
+    errors.DefinitionNotFound: Kind(
+        status=404,
+        slug="definition-not-found",
+        title="No such definition",
+        example=errors.DefinitionNotFound("5f3c" * 16),
+    ),
     errors.ProjectionFailed: Kind(
         status=503,
         slug="projection-failed",

@@ -103,6 +103,14 @@ class Service:
         # A batch at a time: each piece of a streamed answer takes a turn in a thread.
         return (b"".join(map(body_part, batch)) for batch in self._batches(request_id, -1))
 
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition.
+
+        Raises:
+            DefinitionNotFound: None is kept under this digest.
+        """
+        return self._rec.definition(digest)
+
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
