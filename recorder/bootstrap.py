@@ -290,5 +290,6 @@ class Recorder:
 
 
 def _definitions(kept: DefinitionStore, settings: Settings, clock: Clock | None) -> Definitions:
-    look_up = None if settings.key is None else definitions_at(settings.api, settings.key)
+    api, key = settings.api, settings.key
+    look_up = None if api is None or key is None else definitions_at(api, key)
     return Definitions(kept.keep, look_up, clock=clock)

@@ -83,8 +83,9 @@ class Settings(BaseSettings):
         queue_url: `RECORDER_QUEUE_URL`, the same for the queue; fal's own where `fal_url` is fal's, else
             `queue` below it, which is where the emulator has it.
         api_url: `RECORDER_API_URL`, the base of fal's platform API; fal's own where `fal_url` is fal's,
-            else `fal_url` itself, where the emulator has it.
-        jwks_url: `RECORDER_JWKS_URL`, the keys fal signs webhooks with; likewise.
+            else there is none: who stands for fal is sent no request nobody made.
+        jwks_url: `RECORDER_JWKS_URL`, the keys fal signs webhooks with; fal's own where `fal_url` is
+            fal's, else where the emulator has them.
         spool: `RECORDER_SPOOL`, the folder where events wait while the log is away; every log has a
             folder of its own in it.
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
@@ -117,19 +118,23 @@ class Settings(BaseSettings):
         return self.queue_url or self._beside(DEFAULT_QUEUE_URL, "/queue")
 
     @property
-    def api(self) -> str:
-        """The base of fal's platform API, or of what stands for it."""
-        return (self.api_url or self._beside(DEFAULT_API_URL, "")).rstrip("/")
+    def api(self) -> str | None:
+        """The base of fal's platform API, or of what stands for it; None where nothing does."""
+        own = DEFAULT_API_URL if self._is_fals else None
+        return self.api_url.rstrip("/") if self.api_url else own
 
     @property
     def jwks(self) -> str:
         """Where the keys are published that webhooks are signed with."""
         return self.jwks_url or self._beside(DEFAULT_JWKS_URL, "/.well-known/jwks.json")
 
+    @property
+    def _is_fals(self) -> bool:
+        return self.fal_url.rstrip("/") == DEFAULT_FAL_URL
+
     def _beside(self, default: str, path: str) -> str:
-        """Fal's own address where `fal_url` is fal's, else the one below `fal_url`."""
-        base = self.fal_url.rstrip("/")
-        return default if base == DEFAULT_FAL_URL else f"{base}{path}"
+        """An address of fal's own where `fal_url` is fal's, else the one below `fal_url`."""
+        return default if self._is_fals else f"{self.fal_url.rstrip('/')}{path}"
 
     def spool_folder(self, database_url: str) -> Path:
         """The spool of a log."""

@@ -342,9 +342,13 @@ class TestThePlatform:
 
 class TestARun:
     @contextmanager
-    def recording(self, database_url: str, fal: Site, key: str | None = KEY) -> Iterator[Recorder]:
+    def recording(
+        self, database_url: str, fal: Site, api_url: str | None = None, key: str | None = KEY
+    ) -> Iterator[Recorder]:
         given = None if key is None else SecretStr(key)
-        settings = Settings(database_url=database_url, fal_url=fal.url, fal_key=given)
+        settings = Settings(
+            database_url=database_url, fal_url=fal.url, api_url=api_url, fal_key=given
+        )
         with recorder.open(database_url, settings=settings) as rec:
             yield rec
 
@@ -372,7 +376,7 @@ class TestARun:
     def test_is_kept_with_the_definition_of_its_workflow(
         self, database_url: str, fal: Site
     ) -> None:
-        with self.recording(database_url, fal) as rec:
+        with self.recording(database_url, fal, api_url=f"{fal.url}/") as rec:
             assert [self.run(rec, WORKFLOW) for _ in range(2)] == [DIGEST] * 2
             assert rec.definition(DIGEST) == CANONICAL
         assert [asked.path for asked in fal.asked].count(f"/v1/{WORKFLOW}") == 1
@@ -386,7 +390,11 @@ class TestARun:
         with self.recording(database_url, fal, key=None) as rec:
             assert rec.definition(DIGEST) == CANONICAL
 
-    def test_without_a_key_names_none(self, database_url: str, fal: Site) -> None:
-        with self.recording(database_url, fal, key=None) as rec:
+    @pytest.mark.parametrize("missing", ["key", "api_url"])
+    def test_names_none_without_a_key_or_an_address_to_ask(
+        self, sqlite_url: str, fal: Site, missing: str
+    ) -> None:
+        given = {"key": KEY, "api_url": fal.url} | {missing: None}
+        with self.recording(sqlite_url, fal, **given) as rec:
             assert self.run(rec, WORKFLOW) is None
         assert [asked.path for asked in fal.asked] == [f"/{WORKFLOW}/stream"]

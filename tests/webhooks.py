@@ -1,14 +1,15 @@
-"""Webhooks signed as fal signs them."""
+"""Webhooks as fal sends them, signed by the emulator's signer."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import time
+import secrets
 from typing import Any
 
 from nacl.signing import SigningKey
+
+from emulator.queue.signing import Signer
+from emulator.settings import WebhookFaults
 
 USER_ID = "github|1234"
 
@@ -17,31 +18,25 @@ class FalSigner:
     """Signs with a key of its own."""
 
     def __init__(self) -> None:
-        self._key = SigningKey.generate()
+        seed = secrets.token_bytes(32)
+        self._key = SigningKey(seed)
+        self._signer = Signer(USER_ID, seed)
 
     @property
     def jwk(self) -> dict[str, str]:
         """The public key as fal publishes it."""
-        public = base64.urlsafe_b64encode(bytes(self._key.verify_key)).rstrip(b"=")
-        return {"kty": "OKP", "crv": "Ed25519", "x": public.decode()}
+        [key] = self._signer.key_set()["keys"]
+        return dict(key)
 
     def sign(self, message: bytes) -> bytes:
+        """The signature of any message."""
         return self._key.sign(message).signature
 
-    def headers(
-        self, body: bytes, request_id: str = "run-1", *, age_s: float = 0.0
-    ) -> dict[str, str]:
-        """The headers of a webhook signed so long ago."""
-        timestamp = str(int(time.time() - age_s))
-        digest = hashlib.sha256(body).hexdigest()
-        message = "\n".join((request_id, USER_ID, timestamp, digest))
-        return {
-            "content-type": "application/json",
-            "x-fal-webhook-request-id": request_id,
-            "x-fal-webhook-user-id": USER_ID,
-            "x-fal-webhook-timestamp": timestamp,
-            "x-fal-webhook-signature": self.sign(message.encode()).hex(),
-        }
+    def headers(self, body: bytes, request_id: str = "run-1", **faults: Any) -> dict[str, str]:
+        """The headers of a webhook that leaves now, names in lower case."""
+        signed = self._signer.headers(request_id, body, WebhookFaults(**faults))
+        named = {name.lower(): value for name, value in signed.items()}
+        return {"content-type": "application/json", **named}
 
 
 def key_set(*signers: FalSigner) -> bytes:

@@ -49,9 +49,9 @@ def test_requests_through_the_proxy_bring_their_definition_along(sqlite_url: str
             ApiServer(rec) as server,
             client_of(server) as http,
         ):
-            for path in (f"queue/{INLINE}", f"{INLINE}/stream"):
+            for path, last in ((f"queue/{INLINE}", "exchange"), (f"{INLINE}/stream", "closed")):
                 assert http.post(f"/fal/{path}", content=BODY).status_code == 200
-            rec.writer.flush()
+                next(logged for logged in rec.follow() if logged.type == last)
             runs = http.get("/api/v1/runs").json()["runs"]
     assert {run["request_id"]: run["definition"] for run in runs} == {
         "queued": DIGEST,

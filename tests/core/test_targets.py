@@ -233,7 +233,7 @@ def test_the_settings_take_a_key_without_the_space_around_it(given: Any, key: st
         (
             {"fal_url": "http://emulator:8400/"},
             "http://emulator:8400/queue",
-            "http://emulator:8400",
+            None,
             "http://emulator:8400/.well-known/jwks.json",
         ),
         (
@@ -246,7 +246,7 @@ def test_the_settings_take_a_key_without_the_space_around_it(given: Any, key: st
     ids=["fal's own", "another run host", "each by itself"],
 )
 def test_fals_other_addresses_go_with_the_run_host(
-    set_to: dict[str, Any], queue: str, api: str, jwks: str
+    set_to: dict[str, Any], queue: str, api: str | None, jwks: str
 ) -> None:
     read = Settings(fal_key=None, **set_to)
     assert (read.queue, read.api, read.jwks) == (queue, api, jwks)
