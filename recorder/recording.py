@@ -100,6 +100,11 @@ class Recording:
         """What went wrong with recording, first; None while all is well."""
         return self._fault or (self._lane.broken if self._lane else None)
 
+    @property
+    def refused(self) -> Exception | None:
+        """Why the log takes nothing more of the run; None as far as it has taken all."""
+        return self._fault if self._lane is None else self._lane.broken
+
     def open(self, document: Opened) -> None:
         """Begins the run in the log; what cannot be begun is not recorded at all."""
         try:

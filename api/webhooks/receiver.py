@@ -84,13 +84,13 @@ class WebhookReceiver:
     async def _record(self, request_id: str, body: bytes, given: list[tuple[str, str]]) -> None:
         if not self._capture.follows(request_id) and await self._is_old_news(request_id):
             return
-        fault = await self._put_down(request_id, body, given)
-        if fault is not None:
+        refused = await self._put_down(request_id, body, given)
+        if refused is not None:
             # The run was closed by another recorder while this one gave no sign of life.
             self._capture.forget(request_id)
-            fault = await self._put_down(request_id, body, given)
-        if fault is not None:
-            raise fault
+            refused = await self._put_down(request_id, body, given)
+        if refused is not None:
+            raise refused
 
     async def _put_down(
         self, request_id: str, body: bytes, given: list[tuple[str, str]]
@@ -98,7 +98,7 @@ class WebhookReceiver:
         """Records a webhook and waits until that is durable; returns why the log refused it."""
         recording = self._capture.webhook(request_id, body, given)
         await self._until_durable()
-        return None if recording is None else recording.fault
+        return None if recording is None else recording.refused
 
     async def _is_old_news(self, request_id: str) -> bool:
         # After a restart only the log knows what was delivered before.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from api.webhooks import forwarding
 from api.webhooks.forwarding import Forwarder
 from recorder.sources.fetching import new_async_client
-from tests.serving import Page, site
+from tests.serving import Page, Site, site
 
 HEADERS = [("x-fal-webhook-user-id", "u"), ("content-type", "application/json"), ("cookie", "c")]
 
@@ -67,3 +68,19 @@ def test_no_more_than_a_number_wait_at_the_same_time(
         handed_on(f"{user.url}/hook", then=lambda forwarder: forwarder.hand_on(b"2", HEADERS))
         assert [asked.body for asked in user.asked] == [b"body"]
     assert "is not handed on: 1 wait already" in caplog.text
+
+
+def test_what_is_under_way_at_the_end_is_given_up() -> None:
+    never = threading.Event()
+
+    async def run(user: Site) -> None:
+        async with new_async_client() as client:
+            forwarder = Forwarder(client, f"{user.url}/hook")
+            forwarder.hand_on(b"body", HEADERS)
+            await asyncio.to_thread(user.next)
+            await forwarder.close()
+            assert not forwarder._waiting
+
+    with site({"/hook": Page(ready=never)}) as user:
+        asyncio.run(run(user))
+        never.set()

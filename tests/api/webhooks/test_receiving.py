@@ -52,6 +52,17 @@ def recording(url: str, fal: Site, **webhook: Any) -> Iterator[Recorder]:
         yield rec
 
 
+@contextmanager
+def serving(url: str, fal: Site, **webhook: Any) -> Iterator[tuple[Recorder, httpx.Client]]:
+    """A recorder, and a client of its service."""
+    with (
+        recording(url, fal, **webhook) as rec,
+        ApiServer(rec) as server,
+        client_of(server) as client,
+    ):
+        yield rec, client
+
+
 @pytest.fixture
 def rec(sqlite_url: str, fal: Site) -> Iterator[Recorder]:
     with recording(sqlite_url, fal) as opened:
@@ -114,7 +125,7 @@ def test_what_is_recorded_is_the_body_and_the_headers_without_the_signature(
 def test_a_run_submitted_through_the_proxy_ends_with_its_webhook(
     database_url: str, fal: Site, signer: FalSigner
 ) -> None:
-    with recording(database_url, fal) as rec, ApiServer(rec) as server, client_of(server) as http:
+    with serving(database_url, fal) as (rec, http):
         assert http.post("/fal/queue/workflows/acme/poster", json={"a": 1}).status_code == 200
         assert deliver(http, signer).status_code == 200
         run = rec.run("run-1")
@@ -166,11 +177,7 @@ def test_the_same_webhook_after_a_restart_is_taken_and_not_recorded_again(
     database_url: str, fal: Site, signer: FalSigner
 ) -> None:
     for _ in range(2):
-        with (
-            recording(database_url, fal) as rec,
-            ApiServer(rec) as server,
-            client_of(server) as http,
-        ):
+        with serving(database_url, fal) as (rec, http):
             assert deliver(http, signer).status_code == 200
             assert [run.request_id for run in rec.runs().runs] == ["run-1"]
 
@@ -178,14 +185,10 @@ def test_the_same_webhook_after_a_restart_is_taken_and_not_recorded_again(
 def test_a_run_left_open_by_a_restart_ends_in_a_run_of_its_own(
     database_url: str, fal: Site, signer: FalSigner
 ) -> None:
-    with recording(database_url, fal) as rec, ApiServer(rec) as server, client_of(server) as http:
+    with serving(database_url, fal) as (rec, http):
         http.post("/fal/queue/workflows/acme/poster", json={})
     for _ in range(2):
-        with (
-            recording(database_url, fal) as rec,
-            ApiServer(rec) as server,
-            client_of(server) as http,
-        ):
+        with serving(database_url, fal) as (rec, http):
             assert deliver(http, signer).status_code == 200
             runs = {run.request_id: run.status for run in rec.runs().runs}
             assert runs == {"run-1": "interrupted", "run-1~2": "completed"}
@@ -235,7 +238,7 @@ def test_without_fals_keys_nothing_is_taken_and_fal_is_asked_to_come_again(
     sqlite_url: str, fal: Site, signer: FalSigner
 ) -> None:
     del fal.pages[KEYS]
-    with recording(sqlite_url, fal) as rec, ApiServer(rec) as server, client_of(server) as http:
+    with serving(sqlite_url, fal) as (rec, http):
         answer = deliver(http, signer)
         problem(answer, 503, "keys-unavailable")
         assert answer.headers["retry-after"] == "60"
@@ -246,11 +249,7 @@ def test_the_webhooks_of_other_accounts_can_be_refused(
     sqlite_url: str, fal: Site, signer: FalSigner
 ) -> None:
     for user_id, status in ((USER_ID, 200), ("another", 401)):
-        with (
-            recording(sqlite_url, fal, user_id=user_id) as rec,
-            ApiServer(rec) as server,
-            client_of(server) as http,
-        ):
+        with serving(sqlite_url, fal, user_id=user_id) as (_, http):
             assert deliver(http, signer).status_code == status
 
 
@@ -276,7 +275,7 @@ def test_a_webhook_is_taken_only_once_it_is_in_the_log_for_good(
 def test_a_run_that_another_recorder_has_closed_meanwhile_ends_in_a_run_of_its_own(
     sqlite_url: str, fal: Site, signer: FalSigner
 ) -> None:
-    with recording(sqlite_url, fal) as rec, ApiServer(rec) as server, client_of(server) as http:
+    with serving(sqlite_url, fal) as (rec, http):
         http.post("/fal/queue/workflows/acme/poster", json={})
         next(logged for logged in rec.follow() if logged.type == "exchange")
         with recorder.open(sqlite_url, settings=rec.settings) as other:
@@ -307,11 +306,7 @@ class TestHandingOn:
         body = report()
         with site({"/hook": Page()}) as user:
             url = f"{user.url}/hook"
-            with (
-                recording(sqlite_url, fal, forward_url=url) as rec,
-                ApiServer(rec) as server,
-                client_of(server) as http,
-            ):
+            with serving(sqlite_url, fal, forward_url=url) as (_, http):
                 sent = signer.headers(body) | {"authorization": "Key id:secret"}
                 assert http.post(WEBHOOK, content=body, headers=sent).status_code == 200
                 problem(deliver(http, FalSigner()), 401, "webhook-refused")

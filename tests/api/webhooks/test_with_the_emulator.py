@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from logging.handlers import QueueHandler
 from typing import Any
 
 import httpx
@@ -23,7 +20,7 @@ from recorder.graph import read_graph
 from recorder.projections.runs import Run
 from recorder.settings import Settings
 from tests.api.conftest import client_of
-from tests.emulator.queueing import SMALL
+from tests.emulator.queueing import SMALL, given_up_webhooks
 from tests.logs import WAIT_S
 
 STICKER = "workflows/fal-ai/sdxl-sticker"
@@ -115,25 +112,18 @@ def test_a_queued_run_that_was_cancelled_is_no_failure(sqlite_url: str) -> None:
         assert (run.status, run.error) == ("cancelled", None)
 
 
-@pytest.fixture
-def given_up() -> Iterator[queue.Queue[logging.LogRecord]]:
-    """What the emulator logs about webhooks that nobody accepted."""
-    records: queue.Queue[logging.LogRecord] = queue.Queue()
-    handler = QueueHandler(records)
-    logger = logging.getLogger("emulator.queue.webhooks")
-    logger.addHandler(handler)
-    yield records
-    logger.removeHandler(handler)
-
-
 @pytest.mark.parametrize("fault", [{"bad_signature": True}, {"age_s": 600}])
 def test_a_webhook_that_is_not_to_be_believed_ends_nothing(
-    sqlite_url: str, given_up: queue.Queue[logging.LogRecord], fault: dict[str, Any]
+    sqlite_url: str, fault: dict[str, Any]
 ) -> None:
     unwilling = EmulatorSettings(
         webhook=WebhookFaults(**fault), queue=QueueSettings(webhook_tries=1)
     )
-    with EmulatorServer(unwilling) as emulator, recorded(sqlite_url, emulator) as (rec, http):
+    with (
+        given_up_webhooks() as given_up,
+        EmulatorServer(unwilling) as emulator,
+        recorded(sqlite_url, emulator) as (rec, http),
+    ):
         reply = submit(http)
         assert reply["request_id"] in given_up.get(timeout=WAIT_S).getMessage()
         assert rec.run(reply["request_id"]).status == "running"
