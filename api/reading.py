@@ -102,6 +102,14 @@ class Service:
             raise RunNotFound(request_id)
         return self._body(request_id)
 
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition.
+
+        Raises:
+            DefinitionNotFound: None is kept under this digest.
+        """
+        return self._rec.definition(digest)
+
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
