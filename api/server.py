@@ -6,6 +6,7 @@ import asyncio
 import math
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -24,6 +25,10 @@ from api.reading import Service
 from recorder.bootstrap import Recorder
 
 _BACKLOG: Final = 2048
+_SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a busy thread may keep the event loop waiting: ten times less than Python's default, because
+streams pass through the loop while other threads write and fold (docs/performance.md)."""
+
 _BEYOND_GRACE_S: Final = 10
 """For answers to go out once the runs they wait for have been broken off."""
 
@@ -50,6 +55,7 @@ def serve(
     Raises:
         OSError: The address cannot be bound.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
     listening = _listen(host, port)
     with listening:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, postgres, rebuilding, visible
+from bench import appending, decoding, postgres, proxying, rebuilding, visible
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
@@ -14,6 +14,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "visible": visible.results,
     "decoding": decoding.results,
     "rebuilding": rebuilding.results,
+    "proxying": proxying.results,
 }
 
 
