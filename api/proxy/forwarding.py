@@ -118,6 +118,8 @@ class Forwarding:
                 await self._hand_on_as_it_is(passage, answer, tap, client)
         except BrokenOff as error:
             tap.broke_off(error.reason, str(error))
+            if not client.has_begun:  # a torn connection without a status would be tried again
+                raise UpstreamSilent(str(error)) from None
             await client.break_off()
         except asyncio.CancelledError:
             tap.broke_off(*_why(client))

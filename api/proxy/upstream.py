@@ -8,6 +8,7 @@ cookies are not kept, and the environment's proxies are not used.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -24,6 +25,7 @@ KEEP_ALIVE_S: Final = 3.0
 """Shorter than upstream's own, so that no request goes out on a connection just being closed."""
 
 _MAX_HEADER_BYTES: Final = 64 * 1024
+_LONG_BODY_BYTES: Final = 1024 * 1024
 _STATUSES: Final = range(200, 600)
 """Any other an answer cannot end with, and our server cannot send (RFC 9110, 15)."""
 
@@ -138,7 +140,7 @@ class Upstream:
                 request.method,
                 URL(request.url, encoded=True),
                 headers=sent,
-                data=request.body or None,
+                data=_data(request.body),
                 allow_redirects=False,
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -156,6 +158,11 @@ class Upstream:
         """Closes all connections."""
         await self._session.close()
         await asyncio.sleep(0)  # lets the transports say goodbye
+
+
+def _data(body: bytes) -> bytes | io.BytesIO | None:
+    """A body as aiohttp wants it, which sends a long one in pieces only if it comes as a file."""
+    return io.BytesIO(body) if len(body) > _LONG_BODY_BYTES else body or None
 
 
 def _text(value: bytes) -> str:

@@ -139,7 +139,9 @@ def proxying(
 
 
 @contextmanager
-def staged(database_url: str, upstream: Upstream, **settings: Any) -> Iterator[Stage]:
-    """A stage with these settings, see `proxying`."""
-    with proxying(database_url, upstream.url, **settings) as (rec, server):
+def staged(
+    database_url: str, upstream: Upstream, *, fal_url: str | None = None, **settings: Any
+) -> Iterator[Stage]:
+    """A stage with these settings, see `proxying`; fal is upstream unless said otherwise."""
+    with proxying(database_url, fal_url or upstream.url, **settings) as (rec, server):
         yield Stage(upstream, rec, server)

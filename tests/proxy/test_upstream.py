@@ -84,7 +84,10 @@ def test_a_target_goes_out_to_the_letter(upstream: endpoint.Upstream, target: st
     assert request.split(b"\r\n")[0].decode() == f"POST {target} HTTP/1.1"
 
 
-def test_headers_go_out_as_they_came_and_none_is_added(upstream: endpoint.Upstream) -> None:
+@pytest.mark.parametrize("body", [b"", b"{}", bytes(3_000_000)], ids=["none", "short", "long"])
+def test_headers_go_out_as_they_came_and_none_is_added(
+    upstream: endpoint.Upstream, body: bytes
+) -> None:
     upstream.answer(endpoint.sized(fresh_id(), b"{}"))
     fields = [
         (b"x-fal-note", "é".encode()),
@@ -96,15 +99,17 @@ def test_headers_go_out_as_they_came_and_none_is_added(upstream: endpoint.Upstre
     async def send() -> None:
         client = Upstream(idle_timeout_s=endpoint.WAIT_S)
         url = f"{upstream.url}/x"
-        answer = await client.send(UpstreamRequest("POST", url, fields, b"{}"))
+        answer = await client.send(UpstreamRequest("POST", url, fields, body))
         answer.close()
         await client.close()
 
     on_a_loop(send())
     [request] = upstream.requests
-    _, *lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    start, _, sent = request.partition(b"\r\n\r\n")
+    _, *lines = start.split(b"\r\n")
     assert lines == [
         b"Host: " + upstream.url.removeprefix("http://").encode(),
         *(name + b": " + value for name, value in fields),
-        b"Content-Length: 2",
+        b"Content-Length: %d" % len(body),
     ]
+    assert sent == body

@@ -1,0 +1,230 @@
+"""Nobody pays twice: one request in, one request out, and an answer no client of fal's tries again on.
+
+fal's Python client sends a request again after a lost connection and on 408, 409 and 429, its JavaScript
+client after a lost connection and on 429, 502, 503 and 504. That they do not is in tests/clients.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+
+import pytest
+
+from api import server
+from tests.proxy.asking import Reply, asking
+from tests.proxy.stage import SERVER_PROXY, Stage, staged
+from tests.proxy.upstream import (
+    Do,
+    Step,
+    Upstream,
+    chunk,
+    chunked_head,
+    fresh_id,
+    head,
+    sized,
+)
+
+OK = b"HTTP/1.1 200 OK\r\n"
+SILENCES: dict[str, tuple[Step, ...]] = {
+    "closes": (),
+    "resets": (Do.RESET,),
+    "half a head": (OK + b"x-fal-request-id: half",),
+    "half a head, reset": (OK + b"x-fal-request-id: half", Do.RESET),
+    "an interim answer only": (b"HTTP/1.1 100 Continue\r\n\r\n",),
+    "another protocol at the end": (head(None, "upgrade: x", status="101 Switching Protocols"),),
+    "a page without a head": (b"<!doctype html>\n<title>502 nginx</title>\n",),
+    "a banner": (b"220 mail.example ESMTP\r\n",),
+    "HTTP/2": (bytes.fromhex("000012040000000000000300000064"),),
+    "noughts": (bytes(5_000),),
+    "no status": (b"HTTP/1.1 OK\r\n\r\n",),
+    "status 000": (sized(None, b"{}", status="000 Odd"),),
+    "status 600": (sized(None, b"{}", status="600 Odd"),),
+    "status 999": (sized(None, b"{}", status="999 Odd"),),
+    "status 1000": (sized(None, b"{}", status="1000 Odd"),),
+    "two lengths": (sized(None, b"{}", "content-length: 3"),),
+    "a negative length": (head(None, "content-length: -2") + b"{}",),
+    "a length in words": (head(None, "content-length: two") + b"{}",),
+    "chunks and a length": (chunked_head(None, "content-length: 2") + b"{}",),
+    "a chunk of no size": (chunked_head(None) + b"xyz\r\n{}\r\n",),
+    "more than its length": (sized(None, b"{}") + b"and on",),
+    "a header too long": (head(None, f"x-fal-long: {'y' * 200_000}"),),
+    "headers without end": (head(None, *(f"x-fal-{n}: {n}" for n in range(20_000))),),
+}
+
+
+def new_workflow() -> str:
+    return f"workflows/tests/{fresh_id()}"
+
+
+def problem_of(reply: Reply) -> tuple[int, str | None, bool]:
+    """Status and type of a problem, and whether all of it came."""
+    kind = json.loads(reply.body)["type"] if reply.body else None
+    return reply.status, kind, reply.whole
+
+
+SILENT = (500, "/problems/upstream-silent", True)
+
+
+@pytest.mark.parametrize("name", SILENCES)
+@pytest.mark.parametrize("suffix", ["/stream", ""], ids=["stream", "call"])
+def test_a_request_that_gets_no_answer_is_sent_once_and_answered(
+    stage: Stage, suffix: str, name: str
+) -> None:
+    workflow = new_workflow()
+    stage.upstream.answer(*SILENCES[name])
+    reply = stage.through(f"/{workflow}{suffix}", body=b'{"seed": 1}')
+    assert problem_of(reply) == SILENT
+    assert (len(stage.upstream.requests), stage.upstream.connections) == (1, 1)
+    run = stage.run_of(workflow)
+    assert (run.status, run.close_reason) == ("interrupted", "cut")
+    assert [event.type for event in stage.events(run.request_id)] == ["opened", "closed"]
+
+
+@pytest.mark.parametrize("name", SILENCES)
+def test_a_submit_that_gets_no_answer_is_sent_once_and_answered(stage: Stage, name: str) -> None:
+    workflow = new_workflow()
+    stage.upstream.answer(*SILENCES[name])
+    assert problem_of(stage.through(f"/queue/{workflow}")) == SILENT
+    assert (len(stage.upstream.requests), stage.upstream.connections) == (1, 1)
+    run = stage.run_of(workflow)
+    assert (run.mode, run.status, run.close_reason) == ("queue", "interrupted", "cut")
+
+
+def test_the_server_proxy_answers_likewise(stage: Stage) -> None:
+    workflow = new_workflow()
+    stage.upstream.answer()
+    target = ("x-fal-target-url", f"https://fal.run/{workflow}")
+    with asking(stage.server.url, SERVER_PROXY, fields=[target]) as client:
+        assert problem_of(client.read()) == SILENT
+    assert len(stage.upstream.requests) == 1
+    assert stage.run_of(workflow).status == "interrupted"
+
+
+@pytest.mark.parametrize("ending", [(), (Do.RESET,)], ids=["closed", "reset"])
+def test_a_torn_reply_to_a_submit_is_answered_with_a_status(
+    stage: Stage, ending: tuple[Do, ...]
+) -> None:
+    """It has to be whole before its addresses can be changed, so no status has gone out before."""
+    workflow = new_workflow()
+    torn = chunk(b'{"status": "IN_QUEUE", "request_id": "torn')
+    stage.upstream.answer(chunked_head(None), torn, *ending)
+    assert problem_of(stage.through(f"/queue/{workflow}")) == SILENT
+    assert len(stage.upstream.requests) == 1
+    assert stage.run_of(workflow).close_reason == "cut"
+
+
+def test_an_upstream_that_does_not_even_read_is_asked_once(stage: Stage) -> None:
+    workflow = new_workflow()
+    stage.upstream.play()
+    assert problem_of(stage.through(f"/{workflow}/stream", body=bytes(5_000_000))) == SILENT
+    assert stage.upstream.connections == 1
+    assert stage.run_of(workflow).close_reason == "cut"
+
+
+@pytest.mark.parametrize("path", ["/stream", ""], ids=["stream", "call"])
+def test_an_upstream_that_stalls_is_waited_for_as_long_as_set(
+    upstream: Upstream, sqlite_url: str, path: str
+) -> None:
+    workflow = new_workflow()
+    upstream.answer(Do.WAIT)
+    with staged(sqlite_url, upstream, idle_timeout_s=0.05) as stage:
+        assert problem_of(stage.through(f"/{workflow}{path}")) == SILENT
+        upstream.wait_until_left()
+        assert (len(upstream.requests), upstream.connections) == (1, 1)
+        run = stage.run_of(workflow)
+        assert (run.status, run.close_reason) == ("interrupted", "timeout")
+
+
+def test_a_stream_that_stalls_is_cut(upstream: Upstream, sqlite_url: str) -> None:
+    request_id = fresh_id()
+    upstream.answer(chunked_head(request_id), chunk(b"data: 1\n\n"), Do.WAIT)
+    with staged(sqlite_url, upstream, idle_timeout_s=0.05) as stage:
+        reply = stage.through()
+        assert (reply.status, reply.body, reply.whole) == (200, b"data: 1\n\n", False)
+        run = stage.run(request_id)
+        assert (run.status, run.close_reason) == ("interrupted", "timeout")
+
+
+def test_a_connection_that_does_not_come_about_is_told_and_not_recorded(
+    upstream: Upstream, sqlite_url: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with staged(sqlite_url, upstream, fal_url=nobody) as stage:
+        reply = stage.through()
+        assert problem_of(reply) == (502, "/problems/upstream-unreachable", True)
+        assert stage.rec.log.head().position == 0
+
+
+def test_a_connection_kept_and_closed_at_the_wrong_moment_is_not_tried_again(stage: Stage) -> None:
+    kept = sized(None, b"{}").replace(b"connection: close\r\n", b"")
+    stage.upstream.answer(kept, Do.READ)
+    assert stage.through(f"/{new_workflow()}").status == 200
+    workflow = new_workflow()
+    assert problem_of(stage.through(f"/{workflow}")) == SILENT
+    assert (len(stage.upstream.requests), stage.upstream.connections) == (2, 1)
+    assert stage.run_of(workflow).status == "interrupted"
+
+
+def test_a_header_no_answer_may_hold_costs_nobody_the_answer(stage: Stage) -> None:
+    request_id = fresh_id()
+    stage.upstream.answer(sized(request_id, b"{}", "x-fal-odd: a\x01b", "x-fal-good: c"))
+    reply = stage.through(f"/{new_workflow()}")
+    assert (reply.status, reply.body, reply.values("x-fal-odd"), reply.values("x-fal-good")) == (
+        200,
+        b"{}",
+        [],
+        ["c"],
+    )
+    assert len(stage.upstream.requests) == 1
+
+
+class TestARecorderThatIsStopped:
+    def test_answers_who_still_waits_for_upstream(
+        self, upstream: Upstream, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "_BEYOND_GRACE_S", 0)
+        workflow = new_workflow()
+        upstream.answer(Do.WAIT)
+        with staged(sqlite_url, upstream) as stage:
+            with asking(stage.url, f"/{workflow}") as client:
+                upstream.wait_until_asked()
+                stage.server.__exit__(None, None, None)
+                assert client.read().status == 500
+            run = stage.run_of(workflow)
+        assert (run.status, run.close_reason) == ("interrupted", "error")
+        assert len(upstream.requests) == 1
+
+    def test_cuts_streams_and_says_so_in_the_log(
+        self, upstream: Upstream, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "_BEYOND_GRACE_S", 0)
+        request_id = fresh_id()
+        upstream.answer(chunked_head(request_id), chunk(b"data: 1\n\n"), Do.WAIT)
+        with staged(sqlite_url, upstream) as stage:
+            with asking(stage.url, f"/{new_workflow()}/stream") as client:
+                client.read_head()
+                assert client.read_chunk() == b"data: 1\n\n"
+                stage.server.__exit__(None, None, None)
+                assert not client.read_rest().whole
+            run = stage.run(request_id)
+            assert stage.body(request_id) == b"data: 1\n\n"
+        assert (run.status, run.close_reason) == ("interrupted", "error")
+
+
+def test_many_requests_at_once_are_each_sent_once(stage: Stage) -> None:
+    stage.upstream.answer()
+    workflow = new_workflow()
+    replies: list[Reply] = []
+    asked = [
+        threading.Thread(target=lambda: replies.append(stage.through(f"/{workflow}/stream")))
+        for _ in range(20)
+    ]
+    for thread in asked:
+        thread.start()
+    for thread in asked:
+        thread.join()
+    assert [problem_of(reply) for reply in replies] == [SILENT] * 20
+    assert len(stage.upstream.requests) == 20
