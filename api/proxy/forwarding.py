@@ -51,6 +51,15 @@ class Passage(msgspec.Struct, frozen=True):
     extra_headers: headers.Pairs = []
     parent: str | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer is held until it is whole; only short ones are.
+
+        It has to be whole before its addresses can be changed. And a client that sees the reply to a
+        submit torn submits again.
+        """
+        return self.rewriting is not None or self.endpoint.kind == "submit"
+
 
 class Forwarding:
     """Passes requests on.
@@ -112,8 +121,8 @@ class Forwarding:
     ) -> None:
         tap.answered(answer.status, headers.as_text(answer.headers))
         try:
-            if passage.rewriting is not None and 200 <= answer.status < 300:
-                await self._hand_on_rewritten(passage.rewriting, passage, answer, tap, client)
+            if passage.is_held and 200 <= answer.status < 300:
+                await self._hand_on_whole(passage, answer, tap, client)
             else:
                 await self._hand_on_as_it_is(passage, answer, tap, client)
         except BrokenOff as error:
@@ -137,20 +146,16 @@ class Forwarding:
         await client.end()
         tap.ended()
 
-    async def _hand_on_rewritten(
-        self,
-        rewriting: Rewriting,
-        passage: Passage,
-        answer: UpstreamAnswer,
-        tap: Tap,
-        client: Client,
+    async def _hand_on_whole(
+        self, passage: Passage, answer: UpstreamAnswer, tap: Tap, client: Client
     ) -> None:
-        """For short answers only: they have to be whole before they can be changed."""
         chunks = []
         async for chunk in answer.chunks():
             chunks.append(chunk)
             tap.feed(chunk)
-        body = rewriting.rewrite(b"".join(chunks))
+        body = b"".join(chunks)
+        if passage.rewriting is not None:
+            body = passage.rewriting.rewrite(body)
         kept = [pair for pair in answer.headers if pair[0] != b"content-length"]
         length = (b"content-length", str(len(body)).encode())
         await client.begin(answer.status, [*kept, length, *passage.extra_headers])

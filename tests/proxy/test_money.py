@@ -13,45 +13,18 @@ import threading
 import pytest
 
 from api import server
-from tests.proxy.asking import Reply, asking
+from tests.proxy.asking import Reply, ask, asking
+from tests.proxy.silences import SILENCES
 from tests.proxy.stage import SERVER_PROXY, Stage, staged
 from tests.proxy.upstream import (
     Do,
-    Step,
     Upstream,
     chunk,
     chunked_head,
     fresh_id,
-    head,
+    kept,
     sized,
 )
-
-OK = b"HTTP/1.1 200 OK\r\n"
-SILENCES: dict[str, tuple[Step, ...]] = {
-    "closes": (),
-    "resets": (Do.RESET,),
-    "half a head": (OK + b"x-fal-request-id: half",),
-    "half a head, reset": (OK + b"x-fal-request-id: half", Do.RESET),
-    "an interim answer only": (b"HTTP/1.1 100 Continue\r\n\r\n",),
-    "another protocol at the end": (head(None, "upgrade: x", status="101 Switching Protocols"),),
-    "a page without a head": (b"<!doctype html>\n<title>502 nginx</title>\n",),
-    "a banner": (b"220 mail.example ESMTP\r\n",),
-    "HTTP/2": (bytes.fromhex("000012040000000000000300000064"),),
-    "noughts": (bytes(5_000),),
-    "no status": (b"HTTP/1.1 OK\r\n\r\n",),
-    "status 000": (sized(None, b"{}", status="000 Odd"),),
-    "status 600": (sized(None, b"{}", status="600 Odd"),),
-    "status 999": (sized(None, b"{}", status="999 Odd"),),
-    "status 1000": (sized(None, b"{}", status="1000 Odd"),),
-    "two lengths": (sized(None, b"{}", "content-length: 3"),),
-    "a negative length": (head(None, "content-length: -2") + b"{}",),
-    "a length in words": (head(None, "content-length: two") + b"{}",),
-    "chunks and a length": (chunked_head(None, "content-length: 2") + b"{}",),
-    "a chunk of no size": (chunked_head(None) + b"xyz\r\n{}\r\n",),
-    "more than its length": (sized(None, b"{}") + b"and on",),
-    "a header too long": (head(None, f"x-fal-long: {'y' * 200_000}"),),
-    "headers without end": (head(None, *(f"x-fal-{n}: {n}" for n in range(20_000))),),
-}
 
 
 def new_workflow() -> str:
@@ -62,6 +35,10 @@ def problem_of(reply: Reply) -> tuple[int, str | None, bool]:
     """Status and type of a problem, and whether all of it came."""
     kind = json.loads(reply.body)["type"] if reply.body else None
     return reply.status, kind, reply.whole
+
+
+def ask_server_proxy(stage: Stage, target: str) -> Reply:
+    return ask(stage.server.url, SERVER_PROXY, fields=[("x-fal-target-url", target)])
 
 
 SILENT = (500, "/problems/upstream-silent", True)
@@ -95,22 +72,24 @@ def test_a_submit_that_gets_no_answer_is_sent_once_and_answered(stage: Stage, na
 def test_the_server_proxy_answers_likewise(stage: Stage) -> None:
     workflow = new_workflow()
     stage.upstream.answer()
-    target = ("x-fal-target-url", f"https://fal.run/{workflow}")
-    with asking(stage.server.url, SERVER_PROXY, fields=[target]) as client:
-        assert problem_of(client.read()) == SILENT
+    assert problem_of(ask_server_proxy(stage, f"https://fal.run/{workflow}")) == SILENT
     assert len(stage.upstream.requests) == 1
     assert stage.run_of(workflow).status == "interrupted"
 
 
 @pytest.mark.parametrize("ending", [(), (Do.RESET,)], ids=["closed", "reset"])
+@pytest.mark.parametrize("way_in", ["host-style", "server proxy"])
 def test_a_torn_reply_to_a_submit_is_answered_with_a_status(
-    stage: Stage, ending: tuple[Do, ...]
+    stage: Stage, way_in: str, ending: tuple[Do, ...]
 ) -> None:
-    """It has to be whole before its addresses can be changed, so no status has gone out before."""
     workflow = new_workflow()
     torn = chunk(b'{"status": "IN_QUEUE", "request_id": "torn')
     stage.upstream.answer(chunked_head(None), torn, *ending)
-    assert problem_of(stage.through(f"/queue/{workflow}")) == SILENT
+    if way_in == "host-style":
+        reply = stage.through(f"/queue/{workflow}")
+    else:
+        reply = ask_server_proxy(stage, f"https://queue.fal.run/{workflow}")
+    assert problem_of(reply) == SILENT
     assert len(stage.upstream.requests) == 1
     assert stage.run_of(workflow).close_reason == "cut"
 
@@ -159,8 +138,7 @@ def test_a_connection_that_does_not_come_about_is_told_and_not_recorded(
 
 
 def test_a_connection_kept_and_closed_at_the_wrong_moment_is_not_tried_again(stage: Stage) -> None:
-    kept = sized(None, b"{}").replace(b"connection: close\r\n", b"")
-    stage.upstream.answer(kept, Do.READ)
+    stage.upstream.answer(kept(sized(None, b"{}")), Do.READ)
     assert stage.through(f"/{new_workflow()}").status == 200
     workflow = new_workflow()
     assert problem_of(stage.through(f"/{workflow}")) == SILENT

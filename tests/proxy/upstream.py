@@ -47,6 +47,11 @@ def head(
     return "\r\n".join([*lines, *fields, "", ""]).encode("latin-1")
 
 
+def kept(answer: bytes) -> bytes:
+    """The answer without the word that its connection will be closed."""
+    return answer.replace(b"connection: close\r\n", b"", 1)
+
+
 def chunked_head(request_id: str | None, *fields: str, status: str = "200 OK") -> bytes:
     """The head of a stream whose body comes in chunks."""
     return head(request_id, *fields, "transfer-encoding: chunked", status=status)
