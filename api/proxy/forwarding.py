@@ -81,7 +81,8 @@ class Forwarding:
 
         Raises:
             UpstreamUnreachable: Nothing was sent.
-            UpstreamSilent: Something may have been sent, and no answer came.
+            UpstreamSilent: Something may have been sent, and no answer came. Neither is raised of a
+                request that may be repeated; its client's connection is ended, as upstream's was.
         """
         tap = self._capture.begin(_call(passage))
         task = asyncio.current_task()
@@ -97,6 +98,11 @@ class Forwarding:
             try:
                 answer = await self._send(passage, tap, client)
                 await self._hand_on(passage, answer, tap, client)
+            except (UpstreamUnreachable, UpstreamSilent):
+                # Clients ask again where a connection ends, and then nothing is lost: polling goes on.
+                if not passage.endpoint.may_be_repeated:
+                    raise
+                await client.break_off()
             except asyncio.CancelledError:
                 # Ours where the client left and nobody needs the rest, else the server's own.
                 if not (client.has_left and hangs_up):

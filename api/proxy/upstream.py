@@ -126,6 +126,8 @@ class Upstream:
             max_field_size=_MAX_HEADER_BYTES,
             trust_env=False,
         )
+        # aiohttp sends a GET or PUT again when it gets no answer; a GET may run an app and be paid for.
+        self._session._retry_connection = False  # noqa: SLF001  # no public name
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Sends a request, once.

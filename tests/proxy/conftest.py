@@ -12,6 +12,13 @@ from tests.proxy.stage import Stage, staged
 from tests.proxy.upstream import Upstream
 
 
+@pytest.fixture(autouse=True)
+def the_server_has_nothing_to_complain_of(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    complaints = [record.message for record in caplog.records if record.name == "uvicorn.error"]
+    assert complaints == []
+
+
 @pytest.fixture(scope="package")
 def upstream() -> Iterator[Upstream]:
     with Upstream() as running:

@@ -37,6 +37,12 @@ def problem_of(reply: Reply) -> tuple[int, str | None, bool]:
     return reply.status, kind, reply.whole
 
 
+def nobody() -> str:
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
 def ask_server_proxy(stage: Stage, target: str) -> Reply:
     return ask(stage.server.url, SERVER_PROXY, fields=[("x-fal-target-url", target)])
 
@@ -69,6 +75,14 @@ def test_a_submit_that_gets_no_answer_is_sent_once_and_answered(stage: Stage, na
     assert (run.mode, run.status, run.close_reason) == ("queue", "interrupted", "cut")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_no_method_is_sent_twice(stage: Stage, method: str) -> None:
+    """A GET runs an app as well."""
+    stage.upstream.answer()
+    assert stage.through("/fal-ai/some-app", method=method).status == 500
+    assert (len(stage.upstream.requests), stage.upstream.connections) == (1, 1)
+
+
 def test_the_server_proxy_answers_likewise(stage: Stage) -> None:
     workflow = new_workflow()
     stage.upstream.answer()
@@ -92,6 +106,38 @@ def test_a_torn_reply_to_a_submit_is_answered_with_a_status(
     assert problem_of(reply) == SILENT
     assert len(stage.upstream.requests) == 1
     assert stage.run_of(workflow).close_reason == "cut"
+
+
+QUESTIONS = [("GET", ""), ("GET", "/status"), ("GET", "/status/stream"), ("PUT", "/cancel")]
+
+
+@pytest.mark.parametrize("name", ["closes", "resets", "half a head", "status 999"])
+@pytest.mark.parametrize(("method", "what"), QUESTIONS)
+def test_a_question_that_gets_no_answer_ends_as_it_would_without_the_proxy(
+    stage: Stage, method: str, what: str, name: str
+) -> None:
+    """fal's clients ask again on a lost connection, and on hardly anything else."""
+    path = f"/queue/{new_workflow()}/requests/{fresh_id()}{what}"
+    stage.upstream.answer(*SILENCES[name])
+    with asking(stage.url, path, method=method, body=b"") as client:
+        assert client.receive() == b""
+    assert len(stage.upstream.requests) == 1
+
+
+def test_a_torn_status_ends_as_it_would_without_the_proxy(stage: Stage) -> None:
+    path = f"/queue/{new_workflow()}/requests/{fresh_id()}/status"
+    stage.upstream.answer(chunked_head(None), chunk(b'{"status": "IN_'))
+    with asking(stage.url, path, method="GET", body=b"") as client:
+        assert client.receive() == b""
+
+
+def test_a_question_that_cannot_be_asked_ends_likewise(upstream: Upstream, sqlite_url: str) -> None:
+    path = f"/queue/{new_workflow()}/requests/{fresh_id()}/status"
+    with (
+        staged(sqlite_url, upstream, fal_url=nobody()) as stage,
+        asking(stage.url, path, method="GET", body=b"") as client,
+    ):
+        assert client.receive() == b""
 
 
 def test_an_upstream_that_does_not_even_read_is_asked_once(stage: Stage) -> None:
@@ -129,9 +175,7 @@ def test_a_stream_that_stalls_is_cut(upstream: Upstream, sqlite_url: str) -> Non
 def test_a_connection_that_does_not_come_about_is_told_and_not_recorded(
     upstream: Upstream, sqlite_url: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with staged(sqlite_url, upstream, fal_url=nobody) as stage:
+    with staged(sqlite_url, upstream, fal_url=nobody()) as stage:
         reply = stage.through()
         assert problem_of(reply) == (502, "/problems/upstream-unreachable", True)
         assert stage.rec.log.head().position == 0
