@@ -147,8 +147,10 @@ class Forwarding:
     ) -> None:
         await client.begin(answer.status, [*answer.headers, *passage.extra_headers])
         async for chunk in answer.chunks():
-            await client.write(chunk)
-            tap.feed(chunk)
+            try:
+                await client.write(chunk)
+            finally:  # what has come is kept, also if the wait for a slow client is broken off
+                tap.feed(chunk)
         await client.end()
         tap.ended()
 

@@ -50,6 +50,14 @@ class Proxied:
         """Asks through the proxy."""
         return ask(self.url, path, **how)
 
+    def let_it_notice(self) -> None:
+        """Returns once the server has seen whatever its sockets had to tell when this was called.
+
+        It hears of them in turn, so who has served two requests since has heard of all.
+        """
+        for _ in range(2):
+            assert ask(self.server.url, "/healthz", method="GET", body=b"").status == 200
+
     def events(self, request_id: str) -> list[LoggedEvent]:
         """A run's events, waited for until it is closed."""
         self._follow_until(lambda: request_id in self._closed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import select
 import socket
 import struct
 import threading
@@ -15,6 +16,10 @@ WAIT_S = 30
 """After this a test that hangs fails instead."""
 
 
+_STALL_S = 0.3
+"""When nothing can be written for so long, whoever should read does not."""
+
+
 class Do(enum.Enum):
     """What can be done with a connection beside writing to it."""
 
@@ -23,7 +28,43 @@ class Do(enum.Enum):
     RESET = "reset the connection"
 
 
-Step = bytes | threading.Event | Do | Callable[[], object]
+class Push:
+    """Writes a block over and over, and notes if nobody takes it any more.
+
+    Args:
+        block: What to write.
+        times: How often.
+
+    Attributes:
+        stalled: Set once nothing could be written for a while, or all has been written.
+        pushed_bytes: What had been written by then.
+    """
+
+    def __init__(self, block: bytes, times: int) -> None:
+        self.stalled = threading.Event()
+        self.pushed_bytes = 0
+        self._block = block
+        self._times = times
+
+    def play(self, connection: socket.socket) -> None:
+        for _ in range(self._times):
+            left = memoryview(self._block)
+            while left:
+                left = left[self._write(connection, left) :]
+        self.stalled.set()
+
+    def _write(self, connection: socket.socket, left: memoryview) -> int:
+        if not self.stalled.is_set():
+            writable = select.select([], [connection], [], _STALL_S)[1]
+            if not writable:
+                self.stalled.set()
+        written = connection.send(left)
+        if not self.stalled.is_set():
+            self.pushed_bytes += written
+        return written
+
+
+Step = bytes | threading.Event | Do | Push | Callable[[], object]
 """Bytes are written, an event is waited for, a callable called."""
 
 
@@ -182,6 +223,8 @@ class Upstream:
                 connection.sendall(step)
             case threading.Event():
                 assert step.wait(WAIT_S)
+            case Push():
+                step.play(connection)
             case Do.WAIT:
                 _read_to_end(connection)
                 self.left.release()
