@@ -10,19 +10,66 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final, Literal, assert_never
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import msgspec
 
 from recorder import json_keys, sse
+from recorder.documents import (
+    Closed,
+    CloseReason,
+    Exchange,
+    Gap,
+    Opened,
+    Source,
+    decode_closed,
+    decode_exchange,
+    decode_gap,
+    decode_opened,
+    encode_document,
+)
+
+__all__ = [
+    "Answer",
+    "CloseReason",
+    "Closed",
+    "Completion",
+    "Error",
+    "Event",
+    "EventType",
+    "Exchange",
+    "Gap",
+    "LoggedEvent",
+    "NewEvent",
+    "Opened",
+    "Output",
+    "Source",
+    "Submit",
+    "Unrecognised",
+    "WireEvent",
+    "encode_document",
+    "inference_us",
+    "lift",
+    "parse",
+    "read_inference",
+    "type_of",
+]
 
 EventType = Literal[
-    "opened", "submit", "completion", "output", "error", "unrecognised", "gap", "closed"
+    "opened",
+    "submit",
+    "completion",
+    "output",
+    "error",
+    "unrecognised",
+    "answer",
+    "exchange",
+    "gap",
+    "closed",
 ]
-Source = Literal["http", "transcript", "iterator"]
-CloseReason = Literal["eof", "cut", "client_gone", "timeout", "refused", "recorder_lost", "error"]
 
-OWN_TYPES: Final = frozenset({"opened", "gap", "closed"})
+OWN_TYPES: Final = frozenset({"opened", "exchange", "gap", "closed"})
 """Events whose frame is a document of ours and no part of the body."""
 
 MAX_LIFTED_CHARACTERS: Final = 512
@@ -85,80 +132,17 @@ class Unrecognised(msgspec.Struct, frozen=True):
     step_request_id: None = None
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """The recorder began a run. Its frame is this document, written by us.
+class Answer(msgspec.Struct, frozen=True):
+    """What a plain call answered, or a piece of it; the frame is the bytes themselves, no SSE."""
 
-    Attributes:
-        workflow: `workflows/{owner}/{name}`, or whatever endpoint id was called.
-        source: Where the bytes come from.
-        upstream_request_id: `x-fal-request-id` as it came; None where upstream gave none.
-        url: The address called, credentials removed.
-        input: The request body, as text; None where unknown or not UTF-8.
-        input_base64: The request body where it is not UTF-8.
-        request_headers: Redacted.
-        status: Upstream's HTTP status; None where there was no HTTP.
-        response_headers: Redacted.
-        recorder: The recorder instance that wrote this; set by the recording.
-        recording: Random, so that two recordings never open with the same bytes; set likewise.
-        timed: Whether the events' times are those of the stream; a bare transcript has none, and
-            its durations are unknown, not zero.
-    """
-
-    workflow: str
-    source: Source
-    recorder: str = ""
-    recording: str = ""
-    upstream_request_id: str | None = None
-    url: str | None = None
-    input: str | None = None
-    input_base64: str | None = None
-    request_headers: dict[str, str] = {}
-    status: int | None = None
-    response_headers: dict[str, str] = {}
-    timed: bool = True
     node_id: None = None
     app_id: None = None
     step_request_id: None = None
+    anomaly: None = None
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True):
-    """The recorder ended a run. Its frame is this document, written by us.
-
-    Attributes:
-        reason: Why the stream ended.
-        detail: One line more about it.
-        trailing: Bytes after the last frame, as text; together with the frames, the exact body.
-        trailing_base64: The same where they are not UTF-8.
-    """
-
-    reason: CloseReason
-    detail: str | None = None
-    trailing: str | None = None
-    trailing_base64: str | None = None
-    node_id: None = None
-    app_id: None = None
-    step_request_id: None = None
-
-
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Events the recorder received and could not keep. Its frame is this document, written by us.
-
-    Attributes:
-        lost_events: How many frames are missing here.
-        lost_bytes: What they came to.
-        reason: Why they could not be kept.
-    """
-
-    lost_events: int
-    lost_bytes: int
-    reason: str
-    node_id: None = None
-    app_id: None = None
-    step_request_id: None = None
-
-
-WireEvent = Submit | Completion | Output | Error | Unrecognised
-Event = Opened | WireEvent | Gap | Closed
+WireEvent = Submit | Completion | Output | Error | Unrecognised | Answer
+Event = Opened | WireEvent | Exchange | Gap | Closed
 
 _TYPES: Final[dict[type, EventType]] = {
     Opened: "opened",
@@ -167,6 +151,8 @@ _TYPES: Final[dict[type, EventType]] = {
     Output: "output",
     Error: "error",
     Unrecognised: "unrecognised",
+    Answer: "answer",
+    Exchange: "exchange",
     Gap: "gap",
     Closed: "closed",
 }
@@ -198,10 +184,6 @@ class _TimedOutput(msgspec.Struct):
 
 _decode_wire = msgspec.json.Decoder(_Wire).decode
 _decode_timed = msgspec.json.Decoder(_TimedOutput).decode
-_decode_opened = msgspec.json.Decoder(Opened).decode
-_decode_closed = msgspec.json.Decoder(Closed).decode
-_decode_gap = msgspec.json.Decoder(Gap).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def parse(data: str) -> WireEvent:
@@ -291,13 +273,17 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
 
 
-def read_inference(completion: Completion) -> tuple[int | None, str | None]:
-    """Returns `timings.inference` in microseconds, and an anomaly where it makes no sense.
+def read_inference(output: bytes | None) -> tuple[int | None, str | None]:
+    """Returns an output's `timings.inference` in microseconds, and an anomaly; see `inference_us`."""
+    return inference_us(_inference(output))
+
+
+def inference_us(seconds: object) -> tuple[int | None, str | None]:
+    """Returns what an app says its work took in microseconds, and an anomaly where that is nonsense.
 
     Sense makes a finite number >= 0 (of seconds, by fal's documentation); absent or null is no
     anomaly.
     """
-    seconds = _inference(completion.output)
     if seconds is None:
         return None, None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -405,10 +391,18 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     @property
     def payload(self) -> bytes | None:
         """The JSON text the event carries; None where it is erased or dispatched nothing."""
-        if self.frame is None or self.type in OWN_TYPES:
+        if self.frame is None or self.type in OWN_TYPES or self.type == "answer":
             return self.frame
         data = sse.decode_data(self.frame, strip_bom=self.seq <= 1)
         return None if data is None else data.encode("utf-8", "surrogatepass")
+
+
+_DOCUMENTS: Final[dict[EventType, Callable[[bytes], Event]]] = {
+    "opened": decode_opened,
+    "exchange": decode_exchange,
+    "gap": decode_gap,
+    "closed": decode_closed,
+}
 
 
 def _read(logged: LoggedEvent) -> Event:
@@ -416,20 +410,26 @@ def _read(logged: LoggedEvent) -> Event:
     ids = (logged.node_id, logged.app_id, logged.step_request_id)
     if frame is None:
         return _read_erased(kind, ids)
-    if kind == "opened":
-        return _decode_opened(frame)
-    if kind == "closed":
-        return _decode_closed(frame)
-    if kind == "gap":
-        return _decode_gap(frame)
+    if (decode := _DOCUMENTS.get(kind)) is not None:
+        return decode(frame)
+    if kind == "answer":
+        return Answer()
     data = sse.decode_data(frame, strip_bom=logged.seq <= 1)
     return Unrecognised("oversize") if data is None else parse(data)
 
 
+_ERASED: Final[dict[EventType, Event]] = {
+    "opened": Opened(workflow="", source="iterator"),
+    "unrecognised": Unrecognised("erased"),
+    "answer": Answer(),
+    "exchange": Exchange(what="erased"),
+    "gap": Gap(lost_events=0, lost_bytes=0, reason="erased"),
+    "closed": Closed(reason="eof"),
+}
+
+
 def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]) -> Event:
     match kind:
-        case "opened":
-            return Opened(workflow="", source="iterator")
         case "submit":
             return Submit(*ids)
         case "completion":
@@ -438,16 +438,5 @@ def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]
             return Output(*ids)
         case "error":
             return Error(*ids)
-        case "unrecognised":
-            return Unrecognised("erased")
-        case "gap":
-            return Gap(lost_events=0, lost_bytes=0, reason="erased")
-        case "closed":
-            return Closed(reason="eof")
         case _:
-            assert_never(kind)
-
-
-def encode_document(document: Opened | Gap | Closed) -> bytes:
-    """The frame of an event of ours: JSON, fields in the order of the type."""
-    return _encode(document)
+            return _ERASED[kind]

@@ -215,7 +215,7 @@ def test_json_of_any_shape_is_read_without_an_error(value: Any, ascii_only: bool
     event = parse(json.dumps(value, ensure_ascii=ascii_only))
     assert event.anomaly in ANOMALIES
     if isinstance(event, Completion):
-        inference_us, anomaly = read_inference(event)
+        inference_us, anomaly = read_inference(event.output)
         assert inference_us is None or (inference_us >= 0 and anomaly is None)
 
 
@@ -270,4 +270,4 @@ INFERENCES: list[tuple[bytes | None, int | None, str | None]] = [
 def test_an_inference_reads_as(
     output: bytes | None, inference_us: int | None, anomaly: str | None
 ) -> None:
-    assert read_inference(Completion(output=output)) == (inference_us, anomaly)
+    assert read_inference(output) == (inference_us, anomaly)
