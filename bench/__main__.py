@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, delay, postgres, proxying, rebuilding, visible
+from bench import appending, decoding, delay, postgres, proxying, rebuilding, replaying, visible
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "delay": delay.results,
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
+    "replaying": replaying.results,
 }
 
 
