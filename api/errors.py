@@ -82,3 +82,20 @@ class ClientGone(ApiError):
 
 class UpstreamSilent(ApiError):
     """A request was passed on and no answer came; sent again, it may be paid for twice."""
+
+
+class WebhookRefused(ApiError):
+    """A webhook is not signed by fal, not recent, or not for this recorder."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the webhook is refused: {reason}")
+
+
+class KeysUnavailable(ApiError):
+    """The keys fal signs webhooks with cannot be had, so none can be checked."""
+
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the keys webhooks are signed with are not known and cannot be fetched")

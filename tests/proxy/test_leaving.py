@@ -13,6 +13,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from api.proxy.app import Proxy
+from recorder.capture import Capture
 from recorder.events import Closed
 from tests.builders import completion, output, submit
 from tests.proxy.asking import Asking, asking
@@ -191,7 +192,7 @@ class TestWhereHangingUpIsConfigured:
         aborting.upstream.answer(chunked_head(request_id), chunk(STARTED), Do.WAIT)
 
         async def pass_on() -> None:
-            proxy = Proxy(aborting.rec)
+            proxy = Proxy(aborting.rec, Capture(aborting.rec.new_recording, "proxy"))
             await proxy.start()
             stuck = asyncio.Event()
             requests = [{"type": "http.request", "body": b"{}"}]
