@@ -115,10 +115,10 @@ def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: 
     for name, operation in operations(document):
         method, _, path = name.partition(" ")
         content = operation["responses"].get("200", {}).get("content", {})
-        if method != "get" or "application/json" not in content:
+        schema = content.get("application/json", {}).get("schema", {})
+        if method != "get" or "$ref" not in schema:  # a stream, bytes, or JSON as somebody sent it
             continue
         answer = http.get(path.replace("{request_id}", "run"))
-        schema = content["application/json"]["schema"]
         model = MODELS[schema["$ref"].rpartition("/")[2]]
         model.model_validate(answer.json())
         assert set(answer.json()) == set(model.model_fields), name
