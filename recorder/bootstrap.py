@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import overload
+from typing import IO, overload
 
 import httpx
 
@@ -20,6 +20,9 @@ from recorder.documents import as_text
 from recorder.errors import RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
+from recorder.portable.copying import Copied, copy_runs
+from recorder.portable.reading import RunFile
+from recorder.portable.writing import export
 from recorder.projections.runs import Run
 from recorder.projector import Projector, Rebuilt
 from recorder.recording import (
@@ -201,6 +204,22 @@ class Recorder:
         return importing.import_transcript(
             self.log, self.writer, path, workflow=workflow, request_id=request_id
         )
+
+    def export(self, request_ids: Iterable[str]) -> Iterator[bytes]:
+        """Runs as the pieces of a portable file; see `recorder.portable.writing.export`."""
+        self.writer.flush()
+        return export(self.database, self.log, request_ids)
+
+    def import_runs(self, source: Path | IO[bytes], name: str | None = None) -> list[Copied]:
+        """Takes in the runs of a portable file; see `recorder.portable.copying.copy_runs`.
+
+        Args:
+            source: The file, or where it is.
+            name: What to call it in errors.
+        """
+        self.writer.flush()
+        with RunFile(source, name) as file:
+            return copy_runs(self.log, file)
 
     def _settle(self) -> None:
         """Makes sure that whoever recorded something here reads it now."""
