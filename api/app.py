@@ -16,11 +16,18 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import health, latency, runs, streams
+from api.routes import diff, health, latency, portable, runs, streams
 from recorder.bootstrap import Recorder
 
 GRACE_S: Final = 10.0
-_ROUTERS: Final = (health.router, latency.router, streams.router, runs.router)
+_ROUTERS: Final = (
+    health.router,
+    latency.router,
+    diff.router,
+    portable.router,
+    streams.router,
+    runs.router,
+)
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
 

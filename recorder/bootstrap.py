@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import IO, overload
+from typing import IO, Any, overload
 
 import httpx
 
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
+from recorder.comparison import Comparison, compare, side
 from recorder.doctor import Finding, examine
-from recorder.documents import as_text
+from recorder.documents import Mode, as_text
 from recorder.errors import RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
@@ -31,6 +39,7 @@ from recorder.recording import (
     record_async_items,
     record_items,
 )
+from recorder.rerun import Again, again
 from recorder.runner import WorkflowRun
 from recorder.settings import Settings
 from recorder.sources.http import resolve
@@ -39,7 +48,7 @@ from recorder.store.engine import Database, connect
 from recorder.store.log import EventLog, SqlLog, run_events
 from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
-from recorder.tail import follow
+from recorder.tail import follow, follow_run
 from recorder.writer import LogWriter
 
 _log = logging.getLogger(__name__)
@@ -186,16 +195,43 @@ class Recorder:
         self._keep_watch()
         return Recording(self.writer, clock=self._clock)
 
-    def workflow_run(self, target: str, body: bytes, client: httpx.Client) -> WorkflowRun:
+    def workflow_run(
+        self,
+        target: str,
+        body: bytes,
+        client: httpx.Client,
+        *,
+        mode: Mode = "stream",
+        parent: str | None = None,
+    ) -> WorkflowRun:
         """A run of a workflow through the recorder; it starts when iterated.
+
+        Args:
+            target: A workflow id, or the URL of an endpoint.
+            body: The request's body.
+            client: Sends the request.
+            mode: Whether it is called for the stream of its events or plainly.
+            parent: The run this one is a rerun of.
 
         Raises:
             BadTarget: Neither a workflow id nor a URL.
             MissingKey: The endpoint is fal's and `FAL_KEY` is not set.
         """
         self._keep_watch()
-        where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key)
-        return WorkflowRun(self.writer, where, body, client, clock=self._clock)
+        where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key, mode=mode)
+        return WorkflowRun(self.writer, where, body, client, parent=parent, clock=self._clock)
+
+    def again(self, request_id: str, changes: Mapping[str, Any]) -> Again:
+        """What to start to have a run again; see `recorder.rerun.again`.
+
+        Raises:
+            RunNotFound: There is none of this id.
+        """
+        self.writer.flush()
+        first = self.log.read_run(lift(request_id) or "", limit=1)
+        if not first:
+            raise RunNotFound(request_id)
+        return again(first[0], changes)
 
     def import_transcript(
         self, path: Path, *, workflow: str = "", request_id: str | None = None
@@ -250,11 +286,25 @@ class Recorder:
         self.writer.flush()
         return run_events(self.log, lift(request_id) or "", after_seq)
 
+    def compare(self, a: str, b: str) -> Comparison:
+        """Two runs side by side, as of now.
+
+        Raises:
+            RunNotFound: There is none of one id.
+        """
+        first, second = self.run(a), self.run(b)
+        return compare(side(first, self.events(a)), side(second, self.events(b)))
+
     def follow(
         self, *, after: int = 0, stop: threading.Event | None = None
     ) -> Iterator[LoggedEvent]:
         """What the log holds above a position, then what comes; see `recorder.tail.follow`."""
         return follow(self.log, after=after, stop=stop)
+
+    def follow_run(self, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
+        """The events of a run, those that are still to come included; see `recorder.tail.follow_run`."""
+        self.writer.flush()
+        return follow_run(self.log, lift(request_id) or "", after_seq=after_seq)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verdict:
         """Walks the hash chain; see `recorder.audit.verify`."""

@@ -14,6 +14,7 @@
     └── SourceError                 a source of streams said no
         ├── BadTarget               not a workflow id nor the URL of a stream endpoint
         ├── MissingKey              fal wants a key and none is set
+        ├── NotRerunnable           what a run was started with is not in the log
         ├── BadTranscript           a file that is no transcript
         ├── BadRunFile              a file that holds no portable runs, or not whole
         └── UpstreamUnreachable     no answer with a status came           (retryable)
@@ -123,6 +124,15 @@ class BadTarget(SourceError):
 
 class MissingKey(SourceError):
     """The endpoint wants a fal key and none is configured."""
+
+
+class NotRerunnable(SourceError):
+    """A run cannot be started again: what it was started with is not in the log."""
+
+    def __init__(self, request_id: str, reason: str) -> None:
+        self.request_id = request_id
+        self.reason = reason
+        super().__init__(f"run {request_id} cannot be started again: {reason}")
 
 
 class BadTranscript(SourceError):
