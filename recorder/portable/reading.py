@@ -167,13 +167,16 @@ class RunFile:
             return "stands before the event before it"
         if logged.position > self.manifest.log.position:
             return "stands beyond the end of its log"
-        previous = entry.previous
+        known = None
         if before is not None and logged.position == before.position + 1:
-            previous = before.chain
+            known = before.chain
         elif logged.position == 1:
-            previous = chain.GENESIS
+            known = chain.GENESIS
+        previous = entry.previous or known
         if previous is None:
             return "does not tell the chain before it"
+        if known is not None and previous != known:
+            return "does not follow the event before it"
         return audit.mismatch(self.manifest.log.epoch, previous, logged)
 
     def _lines(self, member: Member) -> Iterator[bytes]:
