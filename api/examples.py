@@ -139,6 +139,11 @@ EVENT_PAGE: Final[dict[str, Any]] = {
     "next_after": 1,
 }
 BODY: Final = 'data: {"type": "output", "output": {"images": []}}\r\n\r\n'
+REPLAY: Final = 'id: 1\ndata: {"type": "submit", "node_id": "stable_diffusion_xl"}\n\n'
+FOLLOWING: Final = (
+    "id: 1202\nevent: submit\n"
+    f'data: {{"position":1202,"seq":1,"type":"submit","request_id":"{REQUEST_ID}"}}\n\n'
+)
 START: Final[dict[str, Any]] = {
     "workflow": "workflows/fal-ai/sdxl-sticker",
     "input": {"prompt": "a cute puppy", "seed": 6252023},

@@ -96,15 +96,25 @@ class Player:
             await playing.play(notes)
             if playing.has_ended:
                 return
+        await client.end()  # the client has it all
 
     async def _notes(self) -> AsyncIterator[list[_Note]]:
-        """The run's events in batches, as they can be had; an empty one for each long wait."""
+        """The run's events in batches, as they can be had; an empty one for each long wait.
+
+        Ends only where a closed run has nothing more to begin with.
+        """
         score = self._score
-        after_seq, position = score.playing.after_seq, 0
-        while notes := await to_thread.run_sync(self._read, after_seq):
-            yield notes
-            after_seq, position = notes[-1].seq, notes[-1].position
-        async for batch in self._live.follow(position or await self._position_before(after_seq)):
+        after_seq = score.playing.after_seq
+        while True:
+            while notes := await to_thread.run_sync(self._read, after_seq):
+                yield notes
+                after_seq = notes[-1].seq
+            last = await to_thread.run_sync(self._log.last_of_run, score.request_id)
+            if last is None or (last.seq <= after_seq and last.type == "closed"):
+                return
+            if last.seq <= after_seq:
+                break
+        async for batch in self._live.follow(last.position):
             mine = [
                 logged
                 for logged in batch
@@ -115,11 +125,6 @@ class Player:
 
     def _read(self, after_seq: int) -> list[_Note]:
         return self._written(self._log.read_run(self._score.request_id, after_seq, _BATCH))
-
-    async def _position_before(self, after_seq: int) -> int:
-        """Where the run stands in the log; what comes has a higher position."""
-        last = await to_thread.run_sync(self._log.last_of_run, self._score.request_id)
-        return last.position if last is not None and last.seq <= after_seq else 0
 
     def _written(self, batch: list[LoggedEvent]) -> list[_Note]:
         write = replay.raw if self._score.playing.raw else replay.well_formed

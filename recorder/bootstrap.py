@@ -45,6 +45,7 @@ from recorder.settings import Settings
 from recorder.sources.http import resolve
 from recorder.store import schema
 from recorder.store.engine import Database, connect
+from recorder.store.listening import Listener
 from recorder.store.log import EventLog, SqlLog, run_events
 from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
@@ -299,6 +300,7 @@ class Recorder:
         self, *, after: int = 0, stop: threading.Event | None = None
     ) -> Iterator[LoggedEvent]:
         """What the log holds above a position, then what comes; see `recorder.tail.follow`."""
+        self._listen()
         return follow(self.log, after=after, stop=stop)
 
     def follow_run(self, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
@@ -322,7 +324,13 @@ class Recorder:
     def start_projecting(self) -> None:
         """Keeps runs and steps up with the log in a thread of its own, until `close`."""
         self._keep_watch()
+        self._listen()
         self._start_thread("projector", self.projector.run)
+
+    def _listen(self) -> None:
+        """Hears of other processes' commits at once, where the database can tell."""
+        if not self.database.is_sqlite:
+            self._start_thread("listener", Listener(self.database, self.log.commits).run)
 
     def _keep_watch(self) -> None:
         """From the first recording on, shows signs of life and closes the runs of dead recorders."""

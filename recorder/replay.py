@@ -77,10 +77,13 @@ def well_formed(logged: LoggedEvent) -> bytes:
         frame
     ):  # nearly all are; the same block, several times faster
         return b"id: %d\ndata: %s\n\n" % (logged.seq, plain[1])
-    payload = logged.payload
-    if payload is None:
+    if logged.type == "answer":
+        return sse.encode(frame.decode("utf-8", "replace"), id=str(logged.seq))
+    found = sse.Decoder(max_frame_bytes=len(frame) + 1, strip_bom=logged.seq <= 1).feed(frame)
+    if not found:
         return b""
-    return sse.encode(payload.decode("utf-8", "replace"), id=str(logged.seq))
+    event = None if found[-1].event == "message" else found[-1].event
+    return sse.encode(found[-1].data, event=event, id=str(logged.seq))
 
 
 def _is_utf8(frame: bytes) -> bool:

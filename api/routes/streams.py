@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import openapi
+from api import examples, openapi
 from api.following import Follower
 from api.parameters import FollowParameters, ReplayParameters, RunId
 from api.reading import ServiceOf
@@ -15,12 +15,13 @@ from recorder.errors import BadQuery, RunNotFound
 
 router = APIRouter(prefix="/api/v1", tags=["streams"])
 
-_STREAM: Final[openapi.Responses] = {
-    200: {
-        "description": "The stream",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-    }
-}
+
+def _stream(example: str) -> openapi.Responses:
+    schema = {"type": "string", "format": "event-stream"}
+    content = {"text/event-stream": {"schema": schema, "example": example}}
+    return {200: {"description": "The stream", "content": content}}
+
+
 LastEventId = Annotated[
     str | None, Header(description="The last id that was received; the stream goes on after it.")
 ]
@@ -33,7 +34,8 @@ LastEventId = Annotated[
     "the event's `seq`, or with `raw` the exact bytes with status and faults. A run still going on is "
     "followed to its end. The stream of a closed run never changes, and says so.",
     response_class=Response,
-    responses=_STREAM | openapi.problems(BadQuery, RunNotFound, *openapi.EVERYWHERE),
+    responses=_stream(examples.REPLAY)
+    | openapi.problems(BadQuery, RunNotFound, *openapi.EVERYWHERE),
 )
 def replay_run(
     service: ServiceOf,
@@ -54,7 +56,7 @@ def replay_run(
     "of a block is the event's position, its type the event's; `data` is the event as in "
     "`/runs/{request_id}/events`, with the run's id. All filters have to hold.",
     response_class=Response,
-    responses=_STREAM | openapi.problems(BadQuery, *openapi.EVERYWHERE),
+    responses=_stream(examples.FOLLOWING) | openapi.problems(BadQuery, *openapi.EVERYWHERE),
 )
 def follow_log(
     service: ServiceOf,
