@@ -306,6 +306,7 @@ class Recorder:
     def follow_run(self, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
         """The events of a run, those that are still to come included; see `recorder.tail.follow_run`."""
         self.writer.flush()
+        self._listen()
         return follow_run(self.log, lift(request_id) or "", after_seq=after_seq)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verdict:
