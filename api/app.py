@@ -16,8 +16,20 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import diff, health, latency, portable, runs, streams
+from api.routes import (
+    definitions,
+    diff,
+    health,
+    latency,
+    portable,
+    runs,
+    streams,
+    webhooks,
+)
+from api.slow_readers import SmallWrites
+from api.webhooks.receiver import WebhookReceiver
 from recorder.bootstrap import Recorder
+from recorder.capture import Capture
 
 GRACE_S: Final = 10.0
 _ROUTERS: Final = (
@@ -27,6 +39,8 @@ _ROUTERS: Final = (
     portable.router,
     streams.router,
     runs.router,
+    definitions.router,
+    webhooks.router,
 )
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
@@ -46,7 +60,9 @@ def create_app(
         grace_s: How long such runs may go on when the app ends, before they are broken off.
     """
     service = Service(rec, max_background_runs=max_background_runs)
-    proxy = Proxy(rec, service.stage)
+    capture = Capture(rec.new_recording, "proxy", record=rec.settings.proxy.record)
+    proxy = Proxy(rec, capture, service.stage)
+    receiver = WebhookReceiver(rec, capture)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,7 +71,9 @@ def create_app(
         try:
             yield
         finally:
+            await receiver.close()
             await proxy.close()
+            capture.close()
             await run_in_threadpool(service.background.close, grace_s)
 
     app = FastAPI(
@@ -70,11 +88,13 @@ def create_app(
         middleware=[
             Middleware(LastResort),
             Middleware(ProxyFirst, proxy=proxy),
+            Middleware(SmallWrites, below="/api/v1/"),
             Middleware(EncodedRunPaths),
         ],
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service
+    app.state.webhooks = receiver
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     for router in _ROUTERS:
         app.include_router(router)

@@ -93,3 +93,20 @@ class UpstreamSilent(ApiError):
 
 class NothingRecorded(ApiError):
     """No recorded run answers a request that must not go to upstream."""
+
+
+class WebhookRefused(ApiError):
+    """A webhook is not signed by fal, not recent, or not for this recorder."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the webhook is refused: {reason}")
+
+
+class KeysUnavailable(ApiError):
+    """The keys fal signs webhooks with cannot be had, so none can be checked."""
+
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the keys webhooks are signed with are not known and cannot be fetched")

@@ -149,6 +149,27 @@ START: Final[dict[str, Any]] = {
     "input": {"prompt": "a cute puppy", "seed": 6252023},
     "wait": False,
 }
+DEFINITION: Final[dict[str, Any]] = {
+    "nodes": {
+        "stable_diffusion_xl": {
+            "app": "fal-ai/fast-sdxl",
+            "depends": ["input"],
+            "id": "stable_diffusion_xl",
+            "input": {"prompt": "$input.prompt"},
+            "type": "run",
+        },
+    },
+    "output": {"images": "$stable_diffusion_xl.images"},
+}
+REPORT: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "gateway_request_id": REQUEST_ID,
+    "status": "OK",
+    "payload": {"images": [{"url": "https://fal.media/result.jpeg"}]},
+    "error": None,
+    "payload_error": None,
+}
+WEBHOOK: Final[dict[str, Any]] = {"request_id": REQUEST_ID}
 
 _MEASURE: Final[dict[str, Any]] = {
     "count": 412,

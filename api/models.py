@@ -347,6 +347,12 @@ class ImportsModel(Model):
     imported: list[ImportedRunModel]
 
 
+class WebhookModel(Model):
+    """A webhook was taken."""
+
+    request_id: str = Field(description="The queued run it reports on.")
+
+
 class MeasureModel(Model):
     """The distribution of one measure, in microseconds; exact, interpolated linearly."""
 

@@ -1,31 +1,19 @@
-"""Streams the service sends: known while they go on, broken off when it ends or nobody takes them."""
+"""Streams the service sends: known while they go on, broken off when it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from api.proxy.client import Client, StalledClient
-
-_log = logging.getLogger("api")
-
-STALL_S: Final = 60.0
-"""A client that takes nothing for so long is dropped; it can go on from its last id."""
+from api.proxy.client import Client
 
 
 class Streams:
-    """The streams under way on one event loop.
+    """The streams under way on one event loop."""
 
-    Args:
-        stall_s: See `STALL_S`.
-    """
-
-    def __init__(self, *, stall_s: float = STALL_S) -> None:
-        self._stall_s = stall_s
+    def __init__(self) -> None:
         self._tasks: set[asyncio.Task[object]] = set()
         self._is_stopping = False
 
@@ -36,7 +24,7 @@ class Streams:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Plays to a client until it has all, leaves, stalls, or the service ends."""
+        """Plays to a client until it has all, leaves or is dropped, or the service ends."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -44,16 +32,12 @@ class Streams:
         def left() -> None:
             task.cancel()
 
-        with Client(scope, receive, send, left, stall_s=self._stall_s) as client:
+        with Client(scope, receive, send, left) as client:
             try:
-                if not self._is_stopping:
-                    await play(client)
-                else:
+                if self._is_stopping:
                     await client.break_off()
-            except StalledClient:
-                path = scope["path"]
-                _log.warning("a reader of %s is dropped: it took nothing for a while", path)
-                await client.break_off(at_once=True)
+                else:
+                    await play(client)
             except asyncio.CancelledError:
                 if not (client.has_left or self._is_stopping):
                     raise

@@ -23,9 +23,10 @@ from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
 from recorder.comparison import Comparison, compare, side
+from recorder.definitions import Definitions
 from recorder.doctor import Finding, examine
 from recorder.documents import Mode, as_text
-from recorder.errors import RunNotFound
+from recorder.errors import DefinitionNotFound, RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
 from recorder.portable.copying import Copied, copy_runs
@@ -43,7 +44,9 @@ from recorder.rerun import Again, again
 from recorder.runner import WorkflowRun
 from recorder.settings import Settings
 from recorder.sources.http import resolve
+from recorder.sources.platform import definitions_at
 from recorder.store import schema
+from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database, connect
 from recorder.store.listening import Listener
 from recorder.store.log import EventLog, SqlLog, run_events
@@ -89,6 +92,7 @@ class Recorder:
         writer: Appends to it.
         projector: Keeps runs and steps up with it.
         views: Reads runs and steps as far as they are projected.
+        definitions: Names the definitions of the workflows that are run.
         settings: What was read from the environment.
     """
 
@@ -100,6 +104,8 @@ class Recorder:
         self.watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=self.writer.adopt)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
+        self._kept_definitions = DefinitionStore(database)
+        self.definitions = _definitions(self._kept_definitions, settings, clock)
         self.database = database
         self._clock = clock
         self._stop = threading.Event()
@@ -119,6 +125,7 @@ class Recorder:
     def close(self) -> None:
         """Commits what is on its way, stops the threads, closes connections; idempotent."""
         self.writer.close()
+        self.definitions.close()
         self._stop.set()
         self.log.commits.nudge()
         for thread in self._threads.values():
@@ -194,7 +201,7 @@ class Recorder:
     def new_recording(self) -> Recording:
         """A recording that is still to be opened; its clock runs from now on."""
         self._keep_watch()
-        return Recording(self.writer, clock=self._clock)
+        return Recording(self.writer, clock=self._clock, definitions=self.definitions)
 
     def workflow_run(
         self,
@@ -220,7 +227,15 @@ class Recorder:
         """
         self._keep_watch()
         where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key, mode=mode)
-        return WorkflowRun(self.writer, where, body, client, parent=parent, clock=self._clock)
+        return WorkflowRun(
+            self.writer,
+            where,
+            body,
+            client,
+            parent=parent,
+            clock=self._clock,
+            definitions=self.definitions,
+        )
 
     def again(self, request_id: str, changes: Mapping[str, Any]) -> Again:
         """What to start to have a run again; see `recorder.rerun.again`.
@@ -256,7 +271,7 @@ class Recorder:
         """
         self.writer.flush()
         with RunFile(source, name) as file:
-            return copy_runs(self.log, file)
+            return copy_runs(self.log, self._kept_definitions, file)
 
     def _settle(self) -> None:
         """Makes sure that whoever recorded something here reads it now."""
@@ -274,6 +289,17 @@ class Recorder:
         if run is None:
             raise RunNotFound(request_id)
         return run
+
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition, canonical JSON, by the name runs have for it.
+
+        Raises:
+            DefinitionNotFound: None is kept under it.
+        """
+        definition = self._kept_definitions.read(digest)
+        if definition is None:
+            raise DefinitionNotFound(digest)
+        return definition
 
     def runs(
         self, wanted: RunFilter | None = None, *, limit: int = 50, before: int | None = None
@@ -345,3 +371,9 @@ class Recorder:
             thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
             thread.start()
             self._threads[name] = thread
+
+
+def _definitions(kept: DefinitionStore, settings: Settings, clock: Clock | None) -> Definitions:
+    api, key = settings.api, settings.key
+    look_up = None if api is None or key is None else definitions_at(api, key)
+    return Definitions(kept.keep, look_up, clock=clock)

@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
 
-from recorder import sse
+from recorder import json_keys, sse
 from recorder.documents import (
     Closed,
     CloseReason,
@@ -84,7 +83,7 @@ _MAX_INTEGER_DIGITS: Final = 4_000
 """Python refuses to read longer integers."""
 
 
-class Submit(msgspec.Struct, frozen=True):
+class Submit(msgspec.Struct, frozen=True, gc=False):
     """A step was submitted; `step_request_id` is fal's id of the step, not of the run."""
 
     node_id: str | None = None
@@ -93,7 +92,7 @@ class Submit(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """A step finished; `output` is its JSON text as it came, unread."""
 
     node_id: str | None = None
@@ -103,7 +102,7 @@ class Completion(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """The workflow is done; `output` is its JSON text as it came, unread."""
 
     node_id: str | None = None
@@ -113,7 +112,7 @@ class Output(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Error(msgspec.Struct, frozen=True):
+class Error(msgspec.Struct, frozen=True, gc=False):
     """A step failed, or the run where no node is named; `error` is its JSON text as it came."""
 
     node_id: str | None = None
@@ -167,7 +166,7 @@ def type_of(event: Event) -> EventType:
 _ABSENT: Final = msgspec.Raw()
 
 
-class _Wire(msgspec.Struct):
+class _Wire(msgspec.Struct, gc=False):
     """The fields we look at, payloads left raw; anything else in the object is passed over."""
 
     type: str
@@ -192,26 +191,42 @@ def parse(data: str) -> WireEvent:
 
     Strict JSON with fields of the documented types takes the short way. The rest is read as
     Python's `json` reads it (NaN, unpaired surrogates, ids that are numbers) and carries an
-    anomaly; what cannot be read at all is `Unrecognised`.
+    anomaly; what cannot be read at all is `Unrecognised`. Of a key that stands twice the last one
+    holds, as for every parser of JSON we know; an event carries one anomaly, and this one first.
     """
     try:
-        wire = _decode_wire(data)
+        text = data.encode()
+        wire = _decode_wire(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_leniently(data)
-    return _typed(wire, None)
+    payload = bytes(wire.error if wire.type == "error" else wire.output)
+    # Every key has a colon of its own, outside the payload, which comes last as a rule. With no more
+    # such colons than fields that were read, as nearly always, no key can have been there twice.
+    outside = text.removesuffix(payload + b"}")
+    fields = (
+        1  # the type
+        + (wire.node_id is not None)
+        + (wire.app_id is not None)
+        + (wire.request_id is not None)
+        + (wire.message is not None)
+        + (payload != b"")
+    )
+    if outside.count(b":") > fields and json_keys.repeat_in(outside.decode()):
+        return _typed(wire, payload, "duplicate_keys")
+    return _typed(wire, payload, None)
 
 
-def _typed(wire: _Wire, anomaly: str | None) -> WireEvent:
-    ids = (wire.node_id, wire.app_id, wire.request_id)
+def _typed(wire: _Wire, payload: bytes, anomaly: str | None) -> WireEvent:
+    node_id, app_id, step_request_id = wire.node_id, wire.app_id, wire.request_id
     match wire.type:
         case "submit":
-            return Submit(*ids, anomaly)
+            return Submit(node_id, app_id, step_request_id, anomaly)
         case "completion":
-            return Completion(*ids, _raw(wire.output), anomaly)
+            return Completion(node_id, app_id, step_request_id, payload or None, anomaly)
         case "output":
-            return Output(*ids, _raw(wire.output), anomaly)
+            return Output(node_id, app_id, step_request_id, payload or None, anomaly)
         case "error":
-            return Error(*ids, wire.message, _raw(wire.error), anomaly)
+            return Error(node_id, app_id, step_request_id, wire.message, payload or None, anomaly)
         case _:
             return Unrecognised("unknown_type")
 
@@ -220,7 +235,7 @@ def _parse_leniently(data: str) -> WireEvent:
     if data.strip() == "[DONE]":
         return Unrecognised("done_marker")
     try:
-        return _of_json(_loads(data))
+        return _of_json(_loads(data), data)
     except (ValueError, RecursionError):
         # Writing needs a deeper stack than reading, so re-encoding a field can fail as well.
         return Unrecognised("invalid_json")
@@ -235,35 +250,27 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
-def _of_json(value: object) -> WireEvent:
+def _of_json(value: object, text: str) -> WireEvent:
     if not isinstance(value, dict):
         return Unrecognised("not_an_object")
     if not isinstance(value.get("type"), str):
         return Unrecognised("no_type")
     names = ("node_id", "app_id", "request_id", "message")
-    anomaly = (
-        "not_text"
-        if any(not isinstance(value.get(name), str | None) for name in names)
-        else "lenient_json"
-    )
+    if json_keys.repeat_in(text):
+        anomaly = "duplicate_keys"
+    elif any(not isinstance(value.get(name), str | None) for name in names):
+        anomaly = "not_text"
+    else:
+        anomaly = "lenient_json"
     node_id, app_id, request_id, message = (_text(value.get(name)) for name in names)
-    output, error = (
-        _dump(value[name]) if name in value else _ABSENT for name in ("output", "error")
-    )
-    wire = _Wire(value["type"], node_id, app_id, request_id, message, output, error)
-    return _typed(wire, anomaly)
-
-
-def _raw(value: msgspec.Raw) -> bytes | None:
-    return bytes(value) or None
+    wire = _Wire(value["type"], node_id, app_id, request_id, message)
+    payload_name = "error" if wire.type == "error" else "output"
+    payload = json.dumps(value[payload_name]).encode() if payload_name in value else b""
+    return _typed(wire, payload, anomaly)
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
-
-
-def _dump(value: object) -> msgspec.Raw:
-    return msgspec.Raw(json.dumps(value).encode())
 
 
 def read_inference(output: bytes | None) -> tuple[int | None, str | None]:
@@ -349,7 +356,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     step_request_id: str | None = None
 
 
-class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
+class LoggedEvent(msgspec.Struct, frozen=True):
     """An event of the log; the fields stand in the order of the table's columns.
 
     What is not named here is as in `NewEvent`.
@@ -376,9 +383,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
     frame_digest: bytes
     chain: bytes
 
-    @cached_property
+    @property
     def event(self) -> Event:
-        """What the frame says, read now by this version's rules."""
+        """What the frame says, read anew at every use, by this version's rules."""
         return _read(self)
 
     @property

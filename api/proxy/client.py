@@ -48,10 +48,6 @@ async def _read(receive: Receive, limit_bytes: int) -> bytes:
             return b"".join(chunks)
 
 
-class StalledClient(Exception):
-    """The client takes nothing."""
-
-
 class Client:
     """Somebody who waits for an answer, until they leave. Use it as a context manager.
 
@@ -60,20 +56,17 @@ class Client:
         receive: The same; its body has been read.
         send: The same.
         on_left: Called once if the client leaves before its answer is whole.
-        stall_s: How long the client may take nothing; None for as long as it likes.
+
+    Attributes:
+        has_left: Whether they are gone; what is sent to them then goes nowhere.
+        has_begun: Whether a status was sent.
     """
 
     def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        on_left: Callable[[], None],
-        *,
-        stall_s: float | None = None,
+        self, scope: Scope, receive: Receive, send: Send, on_left: Callable[[], None]
     ) -> None:
         self.has_left = False
-        self._stall_s = stall_s
+        self.has_begun = False
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -88,39 +81,24 @@ class Client:
 
     async def begin(self, status: int, headers: Pairs) -> None:
         """Sends status and headers."""
+        self.has_begun = True
         await self._tell({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, chunk: bytes) -> None:
-        """Sends bytes of the body, in one write; waits while the client is slow to take them.
-
-        Raises:
-            StalledClient: It took nothing for too long.
-        """
-        message: Message = {"type": "http.response.body", "body": chunk, "more_body": True}
-        if self._stall_s is None:
-            await self._tell(message)
-            return
-        try:
-            async with asyncio.timeout(self._stall_s):
-                await self._tell(message)
-        except TimeoutError:
-            raise StalledClient from None
+        """Sends bytes of the body, in one write; waits while the client is slow to take them."""
+        await self._tell({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def end(self, rest: bytes = b"") -> None:
         """Ends the answer as it should."""
         self._watch.cancel()  # from here on the server reports a client as gone that is not
         await self._tell({"type": "http.response.body", "body": rest, "more_body": False})
 
-    async def break_off(self, *, at_once: bool = False) -> None:
-        """Ends the answer in its middle, so that the client sees a cut as one.
-
-        Args:
-            at_once: Without waiting for what was written to be taken.
-        """
+    async def break_off(self) -> None:
+        """Ends the answer in its middle, so that the client sees a cut as one."""
         self._watch.cancel()
         transport: asyncio.Transport | None = self._scope.get("extensions", {}).get(TRANSPORT)
         if transport is not None:
-            transport.abort() if at_once else transport.close()
+            transport.close()
             await asyncio.sleep(0)  # lets the server notice, which would complain otherwise
 
     async def _tell(self, message: Message) -> None:

@@ -10,9 +10,10 @@ import msgspec
 
 from recorder.errors import BadRunFile, RunConflict
 from recorder.events import LoggedEvent, NewEvent, lift
-from recorder.portable.form import RunEntry
+from recorder.portable.form import RunEntry, member_of_definition
 from recorder.portable.reading import RunFile
 from recorder.projections.runs import fold, new_run
+from recorder.store.definitions import DefinitionStore
 from recorder.store.log import EventLog, Receipt, run_events
 
 _BATCH_EVENTS: Final = 1_000
@@ -20,6 +21,9 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 """A transaction takes no more than this, so that the head row is never locked for long."""
 
 _ERASED: Final = "its frame has been erased, and what is erased cannot be taken in"
+
+
+_decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -36,12 +40,17 @@ class Copied(msgspec.Struct, frozen=True):
     added: int
 
 
-def copy_runs(log: EventLog, file: RunFile) -> list[Copied]:
+def copy_runs(log: EventLog, definitions: DefinitionStore, file: RunFile) -> list[Copied]:
     """Appends the runs of a file as they were recorded; durable on return.
 
     Ids, numbers, times and bytes stay what they were; position, salt and chain are this log's own. A run
     that is there, as far as the file has it or further, is left as it is; of one that is there in part,
     the rest is appended. Idempotent; should it break off in the middle, a second time completes it.
+
+    Args:
+        log: Where to append.
+        definitions: Keeps those the file has.
+        file: The file.
 
     Raises:
         BadRunFile: The file is not whole, not what it says, or has a run that cannot be taken in. Nothing
@@ -49,11 +58,15 @@ def copy_runs(log: EventLog, file: RunFile) -> list[Copied]:
         RunConflict: A run is there and is another. Nothing was appended, unless the run came in meanwhile.
         LogUnavailable: The database did not answer.
     """
+    digests = sorted({run.definition for run in file.manifest.runs if run.definition is not None})
     for run in file.manifest.runs:
         _check(file, run)
-        if run.definition is not None:
-            file.definition(run.definition)
+    for digest in digests:
+        _checked_definition(file, digest)
     missing = [(run, _first_missing(log, file, run)) for run in file.manifest.runs]
+    for digest in digests:
+        if (definition := _checked_definition(file, digest)) is not None:
+            definitions.keep(digest, definition)
     return [_copy(log, file, run, first) for run, first in missing]
 
 
@@ -66,6 +79,25 @@ def _check(file: RunFile, run: RunEntry) -> None:
         fold(new_run(run.request_id), events)
     except (ValueError, RecursionError) as error:
         raise BadRunFile(file.name, f"{run.member} is no run: {error}") from None
+
+
+def _checked_definition(file: RunFile, digest: str) -> bytes | None:
+    """A definition of the file; what nobody could show stays outside."""
+    definition = file.definition(digest)
+    if definition is not None and not _is_object(definition):
+        raise BadRunFile(
+            file.name, f"{member_of_definition(digest)} is no definition of a workflow"
+        )
+    return definition
+
+
+def _is_object(definition: bytes) -> bool:
+    try:
+        definition.decode()  # what stays raw is not checked for it
+        _decode_fields(definition)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _checked(file: RunFile, run: RunEntry, logged: LoggedEvent) -> LoggedEvent:

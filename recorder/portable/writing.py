@@ -6,6 +6,7 @@ The same runs of the same log give the same bytes: nothing in the file tells whe
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import Final
 import msgspec
 
 from recorder.errors import BadQuery, RunNotFound
-from recorder.events import LoggedEvent, Opened, lift
+from recorder.events import Closed, Event, LoggedEvent, Opened, lift
 from recorder.portable.form import (
     FORMAT,
     MANIFEST,
@@ -27,8 +28,10 @@ from recorder.portable.form import (
     RunEntry,
     encode_entry,
     encode_manifest,
+    member_of_definition,
     member_of_run,
 )
+from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database
 from recorder.store.links import chains_before
 from recorder.store.log import EventLog, Head
@@ -36,6 +39,7 @@ from recorder.store.log import EventLog, Head
 _NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The earliest a zip can tell."""
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _UNIX: Final = 3
 _READABLE: Final = 0o644 << 16
 
@@ -98,6 +102,8 @@ class _Writing:
         self._head = head
         self._members: list[Member] = []
         self._runs: list[RunEntry] = []
+        self._definitions = DefinitionStore(database)
+        self._definitions_written: set[str] = set()
 
     def pieces(self, firsts: list[LoggedEvent]) -> Iterator[bytes]:
         out = _Pieces()
@@ -105,6 +111,7 @@ class _Writing:
             for number, first in enumerate(firsts, 1):
                 for _ in self._write_run(archive, number, first):
                     yield out.take()
+                self._write_definition(archive, self._runs[-1].definition)
             with archive.open(_member(MANIFEST), "w") as member:
                 member.write(encode_manifest(self._manifest()))
         yield out.take()
@@ -115,7 +122,7 @@ class _Writing:
         name = member_of_run(number)
         digest = hashlib.sha256()
         size_bytes = events = 0
-        last = first
+        last, definition = first, None
         # A member of an unknown size needs room for a size beyond 4 GiB.
         with archive.open(_member(name), "w", force_zip64=True) as member:
             for batch in self._batches(first.request_id):
@@ -125,6 +132,7 @@ class _Writing:
                 size_bytes += len(lines)
                 events += len(batch)
                 last = batch[-1].logged
+                definition = _definition(batch) or definition
                 yield
         self._members.append(Member(name, size_bytes, digest.hexdigest()))
         self._runs.append(
@@ -134,8 +142,22 @@ class _Writing:
                 member=name,
                 events=events,
                 closed=last.type == "closed",
+                definition=definition,
             )
         )
+
+    def _write_definition(self, archive: zipfile.ZipFile, digest: str | None) -> None:
+        """Adds a workflow's definition, where it is kept and not in the file already."""
+        if digest is None or digest in self._definitions_written:
+            return
+        definition = self._definitions.read(digest)
+        if definition is None:
+            return
+        name = member_of_definition(digest)
+        with archive.open(_member(name), "w") as member:
+            member.write(definition)
+        self._definitions_written.add(digest)
+        self._members.append(Member(name, len(definition), digest))
 
     def _batches(self, request_id: str) -> Iterator[list[Entry]]:
         """The run's events up to the head, with the chain before them where that is another run's."""
@@ -175,9 +197,20 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
+def _definition(batch: list[Entry]) -> str | None:
+    """The name of the workflow's definition, as far as these events tell it."""
+    ends = [entry.logged for entry in batch if entry.logged.type in ("opened", "closed")]
+    told = [event.definition for event in map(_read, ends) if isinstance(event, Opened | Closed)]
+    return next((name for name in reversed(told) if name and _DIGEST.fullmatch(name)), None)
+
+
 def _workflow(first: LoggedEvent) -> str:
-    try:
-        opened = first.event
-    except msgspec.MsgspecError:  # a row that was tampered with
-        return ""
+    opened = _read(first)
     return opened.workflow if isinstance(opened, Opened) else ""
+
+
+def _read(logged: LoggedEvent) -> Event | None:
+    try:
+        return logged.event
+    except msgspec.MsgspecError:  # a row that was tampered with
+        return None

@@ -53,7 +53,9 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "post /api/v1/imports",
         "get /api/v1/diff",
         "get /api/v1/events",
+        "get /api/v1/definitions/{digest}",
         "get /api/v1/latency",
+        "post /api/v1/webhooks/fal",
     }
     for name, operation in operations(document):
         assert operation["summary"], name
@@ -67,7 +69,7 @@ def test_every_good_answer_has_an_example_of_its_model(document: dict[str, Any])
         assert good, name
         for status, answer in good.items():
             (content,) = answer["content"].values()
-            if content["schema"].get("format") in ("binary", "event-stream"):
+            if "$ref" not in content["schema"]:  # bytes, or JSON as somebody sent it
                 assert content["example"], name
                 continue
             model = MODELS[content["schema"]["$ref"].rpartition("/")[2]]

@@ -10,14 +10,17 @@ import pytest
 from recorder import chain
 from recorder.bootstrap import Recorder
 from recorder.errors import BadQuery, RunNotFound
-from recorder.events import NewEvent
+from recorder.events import Closed, NewEvent
 from recorder.portable.copying import Copied
 from recorder.portable.reading import RunFile
+from recorder.store.definitions import DefinitionStore
 from recorder.store.log import READ_BATCH
 from tests.builders import (
     as_new,
     history,
+    new_event,
     one_step_run,
+    opened,
     plain_run,
     submit,
 )
@@ -170,3 +173,30 @@ def test_a_file_can_be_read_without_a_log(sqlite_rec: Recorder, tmp_path: Path) 
     with RunFile(path) as file:
         [run] = file.manifest.runs
         assert list(file.events(run)) == list(sqlite_rec.events("a"))
+
+
+def test_a_file_brings_the_definitions_of_its_runs_along(rec: Recorder, there: Recorder) -> None:
+    at_first, at_last = b'{"nodes":{}}', b'{"nodes":{"a":{}}}'
+    for definition in (at_first, at_last):
+        kept(rec, definition)
+    names = {
+        definition: hashlib.sha256(definition).hexdigest() for definition in (at_first, at_last)
+    }
+    for request_id in ("a", "b"):
+        rec.log.append(history(request_id, document=opened(request_id, definition=names[at_first])))
+    closed = Closed(reason="eof", definition=names[at_last])
+    rec.log.append([new_event("c", 0, opened("c")), new_event("c", 1, closed)])
+    rec.log.append(history("lost", document=opened("lost", definition="0" * 64)))
+    rec.log.append(history("odd", document=opened("odd", definition="../x")))
+    data = exported(rec, "a", "b", "c", "lost", "odd")
+    told = [run["definition"] for run in manifest_of(data)["runs"]]
+    assert told == [names[at_first], names[at_first], names[at_last], "0" * 64, None]
+    assert {
+        name: content for name, content in unpacked(data).items() if "definitions/" in name
+    } == {f"definitions/{name}.json": definition for definition, name in names.items()}
+    taken_in(there, data)
+    assert [there.definition(name) for name in names.values()] == [at_first, at_last]
+
+
+def kept(rec: Recorder, definition: bytes) -> None:
+    DefinitionStore(rec.database).keep(hashlib.sha256(definition).hexdigest(), definition)

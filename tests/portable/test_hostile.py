@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -14,6 +15,7 @@ from recorder import chain
 from recorder.bootstrap import Recorder
 from recorder.errors import BadRunFile
 from recorder.events import LoggedEvent
+from recorder.portable.copying import Copied
 from recorder.portable.form import decode_entry
 from recorder.portable.reading import RunFile
 from tests.builders import (
@@ -25,10 +27,11 @@ from tests.portable.archives import (
     manifest_of,
     packed,
     sealed,
+    unpacked,
     with_lines,
     with_manifest,
 )
-from tests.portable.travel import exported, refusal
+from tests.portable.travel import exported, refusal, taken_in
 
 
 def rechain(lines: Any, epoch: str) -> None:
@@ -355,3 +358,46 @@ def test_a_file_is_refused_by_the_name_of_its_file(there: Recorder, tmp_path: Pa
     with pytest.raises(BadRunFile) as raised:
         there.import_runs(missing)
     assert str(raised.value) == f"{missing}: no such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": 1}', None),
+        (b'{"a": 2}', "is not what its name says"),
+        (b"<script>", "is no definition of a workflow"),
+        (b'{"a": "\xff"}', "is no definition of a workflow"),
+        (b"[]", "is no definition of a workflow"),
+        (b'{"a":' * 100_000, "is no definition of a workflow"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_file_with_a_definition_that_is_none_is_refused(
+    data: bytes, there: Recorder, content: bytes, said: str | None
+) -> None:
+    named = b'{"a": 1}' if content == b'{"a": 2}' else content
+    digest = hashlib.sha256(named).hexdigest()
+    member = f"definitions/{digest}.json"
+
+    def name_it(manifest: Any) -> None:
+        manifest["runs"][0]["definition"] = digest
+        manifest["members"].append(
+            {
+                "name": member,
+                "size_bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        )
+
+    forged = with_manifest(packed(unpacked(data) | {member: content}), name_it)
+    if said is None:
+        assert taken_in(there, forged) == [Copied("a", 5, 5)]
+        assert there.definition(digest) == content
+    else:
+        assert refusal(there, forged) == f"{member} {said}"
+
+
+def test_a_file_with_a_definition_no_run_names_is_refused(data: bytes, there: Recorder) -> None:
+    member = f"definitions/{hashlib.sha256(b'{}').hexdigest()}.json"
+    forged = packed(unpacked(data) | {member: b"{}"})
+    assert refusal(there, forged) == "is damaged: its members are not those of the manifest"
