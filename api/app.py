@@ -94,6 +94,7 @@ def create_app(
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service
+    app.state.proxy = proxy
     app.state.webhooks = receiver
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     for router in _ROUTERS:
