@@ -32,6 +32,7 @@ from api.stage import Stage
 from recorder.bootstrap import Recorder
 from recorder.capture import Capture, Endpoint, Host, endpoint_of
 from recorder.errors import BadTarget, RecorderError
+from recorder.store.matches import Asked
 
 HOST_STYLE: Final = "/fal/"
 QUEUE_STYLE: Final = "/fal/queue/"
@@ -69,6 +70,11 @@ class Proxy:
         self._capture = capture
         self._forwarding: Forwarding | None = None
         self._upstream: Upstream | None = None
+
+    @property
+    def misses(self) -> list[Asked]:
+        """What was to be replayed lately and had not been recorded."""
+        return self._repertoire.misses
 
     async def start(self) -> None:
         """Makes the client for upstream."""

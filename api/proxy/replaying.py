@@ -27,6 +27,7 @@ from recorder.store.matches import Asked
 
 _JSON: Final = "application/json"
 _COUNTED: Final = 1_000
+_KEPT_MISSES: Final = 20
 
 
 class Repertoire:
@@ -35,9 +36,13 @@ class Repertoire:
     Args:
         rec: Where they are.
         stage: Plays them.
+
+    Attributes:
+        misses: What was asked for lately and is not there.
     """
 
     def __init__(self, rec: Recorder, stage: Stage) -> None:
+        self.misses: list[Asked] = []
         self._rec = rec
         self._stage = stage
 
@@ -55,6 +60,7 @@ class Repertoire:
         """
         found = self.find(asked)
         if found is None:
+            self.misses = [*self.misses[-_KEPT_MISSES:], asked]
             others = sum(
                 1 for _ in matches.inputs(self._rec.database, self._rec.log, asked, limit=_COUNTED)
             )
