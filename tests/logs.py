@@ -75,3 +75,6 @@ class WatchedLog:
 
     def count_erased(self, request_id: str) -> int:
         return self._log.count_erased(request_id)
+
+    def append_copies(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        return self._log.append_copies(batch)

@@ -131,10 +131,10 @@ class Append:
     Args:
         cursor: A driver's cursor.
         statements: In the driver's way.
-        instance: Who appends; owns the runs opened here.
+        instance: Who appends; owns the runs opened here. None where they are copies, which nobody owns.
     """
 
-    def __init__(self, cursor: Any, statements: Statements, instance: str) -> None:
+    def __init__(self, cursor: Any, statements: Statements, instance: str | None) -> None:
         self._cursor = cursor
         self._instance = instance
         self._statements = statements
@@ -237,9 +237,9 @@ class Append:
     def _note_ownership(self) -> None:
         """Keeps `open_runs`: the runs without an end, and whose they are."""
         opened = [
-            (row[_REQUEST_ID], self._owner(row[_FRAME]))
+            (row[_REQUEST_ID], self._owner(row[_FRAME], self._instance))
             for row in self._rows
-            if row[_TYPE] == "opened"
+            if row[_TYPE] == "opened" and self._instance is not None
         ]
         closed = [(row[_REQUEST_ID],) for row in self._rows if row[_TYPE] == "closed"]
         if any(owner == self._instance for _, owner in opened):
@@ -249,13 +249,14 @@ class Append:
         if closed:
             self._cursor.executemany(self._statements.release_run, closed)
 
-    def _owner(self, frame: bytes) -> str:
+    @staticmethod
+    def _owner(frame: bytes, instance: str) -> str:
         """Who records the run; not us where we append what a dead process left in its spool."""
         try:
             named = _decode_signature(frame).recorder
         except (msgspec.MsgspecError, UnicodeError):
             named = ""
-        return lift(named) or self._instance
+        return lift(named) or instance
 
     def _insert(self) -> None:
         if not self._statements.copies or len(self._rows) < _COPY_FROM_ROWS:

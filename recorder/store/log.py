@@ -95,6 +95,12 @@ class EventLog(Appendable, Protocol):
     def count_erased(self, request_id: str) -> int:
         """How many of the run's events have lost their frame."""
 
+    def append_copies(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        """Appends events of runs that were recorded elsewhere, see `append`.
+
+        Nobody records them here, so a run without an end is not taken for one whose recorder died.
+        """
+
 
 class SqlLog:
     """The log on SQLite or PostgreSQL; see `EventLog`. Safe to use from several threads."""
@@ -111,10 +117,17 @@ class SqlLog:
 
     def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
         """See `EventLog.append`."""
+        return self._append(batch, self.instance)
+
+    def append_copies(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        """See `EventLog.append_copies`."""
+        return self._append(batch, None)
+
+    def _append(self, batch: Sequence[NewEvent], owner: str | None) -> list[Outcome]:
         if not batch:
             return []
         with self._database.appending() as cursor:
-            append = Append(cursor, self._statements, self.instance)
+            append = Append(cursor, self._statements, owner)
             outcomes = append.add(batch, self._known_tails(append.head))
             self._tails_hold_at = append.head.chain
         self.commits.reached(append.head.position)
