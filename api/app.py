@@ -16,7 +16,16 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import definitions, health, latency, runs, streams, webhooks
+from api.routes import (
+    definitions,
+    diff,
+    health,
+    latency,
+    portable,
+    runs,
+    streams,
+    webhooks,
+)
 from api.slow_readers import SmallWrites
 from api.webhooks.receiver import WebhookReceiver
 from recorder.bootstrap import Recorder
@@ -26,6 +35,8 @@ GRACE_S: Final = 10.0
 _ROUTERS: Final = (
     health.router,
     latency.router,
+    diff.router,
+    portable.router,
     streams.router,
     runs.router,
     definitions.router,

@@ -24,6 +24,13 @@ class NotJson(ApiError):
         super().__init__("send the body with content-type: application/json")
 
 
+class NotZip(ApiError):
+    """A request body is not sent as `application/zip`."""
+
+    def __init__(self) -> None:
+        super().__init__("send the file with content-type: application/zip")
+
+
 class TooManyRuns(ApiError):
     """As many runs as are allowed at the same time are under way."""
 

@@ -218,6 +218,33 @@ class StartModel(BaseModel):
     wait: bool = Field(default=False, description="Whether to answer only once the run has ended.")
 
 
+class RerunModel(BaseModel):
+    """A recorded run to start again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    set: dict[str, Any] = Field(
+        default={},
+        description="Fields of the input and their new values; `a.b` is the field `b` of the object "
+        "`a`, `a.0` the first of a list. The rest of the input is sent as it was.",
+    )
+    wait: bool = Field(default=False, description="Whether to answer only once the run has ended.")
+
+
+class ImportedRunModel(Model):
+    """A run of an imported file."""
+
+    request_id: str
+    events: int = Field(description="How many the file has.")
+    added: int = Field(description="How many of them were not in the log yet.")
+
+
+class ImportsModel(Model):
+    """What came of an imported file."""
+
+    imported: list[ImportedRunModel]
+
+
 class WebhookModel(Model):
     """A webhook was taken."""
 

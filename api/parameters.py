@@ -78,6 +78,13 @@ class EventsParameters(_Parameters):
     frames: bool = Field(False, description="Whether to add the bytes of every frame, in base64.")
 
 
+class DiffParameters(_Parameters):
+    """Which runs to compare."""
+
+    a: str = Field(description="The run to compare with.")
+    b: str = Field(description="The run to compare.")
+
+
 class LatencyParameters(_Parameters):
     """What to measure, and what to tell apart."""
 

@@ -121,6 +121,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The run is closed",
         example=errors.RunClosed("run-1", 7),
     ),
+    errors.RunConflict: Kind(
+        status=409,
+        slug="run-conflict",
+        title="Another run of this id is there",
+        example=errors.RunConflict("run-1", 2, "another event stands there"),
+    ),
     errors.LogUnavailable: _log_unavailable(errors.LogUnavailable("connection refused")),
     errors.WriterClosed: _log_unavailable(errors.WriterClosed("the log writer is closed")),
     errors.SchemaError: _log_unavailable(errors.SchemaError("the database is at revision 0001")),
@@ -168,6 +174,18 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The recorder has no fal key",
         example=errors.MissingKey("fal wants a key: set FAL_KEY"),
     ),
+    errors.NotRerunnable: Kind(
+        status=409,
+        slug="not-rerunnable",
+        title="The run cannot be started again",
+        example=errors.NotRerunnable("run-1", "its input is not recorded"),
+    ),
+    errors.BadRunFile: Kind(
+        status=422,
+        slug="bad-run-file",
+        title="Not a file of portable runs",
+        example=errors.BadRunFile("the file", "is no zip, or not whole"),
+    ),
     errors.BadTranscript: Kind(
         status=422,
         slug="bad-transcript",
@@ -194,6 +212,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="not-json",
         title="The request body is not JSON",
         example=own.NotJson(),
+    ),
+    own.NotZip: Kind(
+        status=415,
+        slug="not-zip",
+        title="The request body is not a zip",
+        example=own.NotZip(),
     ),
     own.TargetRefused: Kind(
         status=400,

@@ -1,14 +1,15 @@
-"""Reading the body of `POST /api/v1/runs`, which is passed on and not merely understood."""
+"""Reading the bodies that start runs, which are passed on and not merely understood."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
-from api.errors import BodyTooLarge, NotJson
+from api.errors import NotJson
+from api.request_body import chunks_of, media_type_of
 from recorder.errors import BadQuery
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -23,50 +24,54 @@ class Start(msgspec.Struct, forbid_unknown_fields=True):
     wait: bool = False
 
 
-_decode = msgspec.json.Decoder(Start).decode
+class Rerun(msgspec.Struct, forbid_unknown_fields=True):
+    """See `api.models.RerunModel`, which documents this."""
+
+    set: dict[str, Any] = {}
+    wait: bool = False
+
+
+_Wanted = TypeVar("_Wanted", Start, Rerun)
 
 
 async def read_start(request: Request) -> Start:
-    """What the body asks for.
+    """What the body of a start asks for; see `_read_wanted`.
+
+    Raises:
+        BadQuery: It is not what `StartModel` documents.
+    """
+    start = await _read_wanted(request, Start)
+    if not bytes(start.input).startswith(b"{"):
+        raise BadQuery("input", "is an object")
+    return start
+
+
+async def read_rerun(request: Request) -> Rerun:
+    """What the body of a rerun asks for; see `_read_wanted`."""
+    return await _read_wanted(request, Rerun)
+
+
+async def _read_wanted(request: Request, kind: type[_Wanted]) -> _Wanted:
+    """The body, as this kind of request.
 
     Raises:
         NotJson: The content type is another. A browser sends other types across origins without
             asking the server first; any page could then start runs on somebody's key.
         BodyTooLarge: It has more than `MAX_BODY_BYTES`.
-        BadQuery: It is not what `StartModel` documents.
+        BadQuery: It is not what is documented.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if media_type_of(request) != "application/json":
         raise NotJson
-    body = await _read(request)
+    body = b"".join([chunk async for chunk in chunks_of(request, MAX_BODY_BYTES)])
     try:
         body.decode()  # what stays raw below is not checked for it
-        start = _decode(body)
+        return msgspec.json.decode(body, type=kind)
     except UnicodeDecodeError:
         raise BadQuery("body", "is not UTF-8") from None
     except RecursionError:
         raise BadQuery("body", "is nested too deeply") from None
     except msgspec.MsgspecError as error:
         raise _explained(str(error)) from None
-    if not bytes(start.input).startswith(b"{"):
-        raise BadQuery("input", "is an object")
-    return start
-
-
-async def _read(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size_bytes = 0
-    async for chunk in request.stream():
-        size_bytes += len(chunk)
-        if size_bytes <= MAX_BODY_BYTES:
-            chunks.append(chunk)
-        elif size_bytes > 2 * MAX_BODY_BYTES:
-            break
-        # In between it is read and dropped: a client that is still sending when the connection
-        # closes may never get to see the answer.
-    if size_bytes > MAX_BODY_BYTES:
-        raise BodyTooLarge(MAX_BODY_BYTES)
-    return b"".join(chunks)
 
 
 def _explained(message: str) -> BadQuery:

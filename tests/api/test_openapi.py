@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import models, problems
+from api import comparison_models, models, problems
 from api.app import create_app
 from api.problems import Problem
 from recorder.bootstrap import Recorder
@@ -18,7 +18,8 @@ from tests.builders import one_step_run
 
 MODELS: dict[str, type[BaseModel]] = {
     name: model
-    for name, model in vars(models).items()
+    for module in (models, comparison_models)
+    for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
 }
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
@@ -48,6 +49,10 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "get /api/v1/runs/{request_id}/events",
         "get /api/v1/runs/{request_id}/body",
         "get /api/v1/runs/{request_id}/stream",
+        "get /api/v1/runs/{request_id}/export",
+        "post /api/v1/runs/{request_id}/rerun",
+        "post /api/v1/imports",
+        "get /api/v1/diff",
         "get /api/v1/events",
         "get /api/v1/definitions/{digest}",
         "get /api/v1/latency",
@@ -86,9 +91,18 @@ def test_every_bad_answer_is_a_problem_with_examples(document: dict[str, Any]) -
                 assert Problem.model_validate(example["value"]).status == int(status)
 
 
-def test_a_request_body_has_an_example(document: dict[str, Any]) -> None:
-    body = document["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]
-    models.StartModel.model_validate(body["application/json"]["example"])
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/api/v1/runs", models.StartModel),
+        ("/api/v1/runs/{request_id}/rerun", models.RerunModel),
+    ],
+)
+def test_a_request_body_has_an_example(
+    document: dict[str, Any], path: str, model: type[BaseModel]
+) -> None:
+    body = document["paths"][path]["post"]["requestBody"]["content"]
+    model.model_validate(body["application/json"]["example"])
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -118,7 +132,8 @@ def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: 
         schema = content.get("application/json", {}).get("schema", {})
         if method != "get" or "$ref" not in schema:  # a stream, bytes, or JSON as somebody sent it
             continue
-        answer = http.get(path.replace("{request_id}", "run"))
+        asked = {"a": "run", "b": "run"} if path == "/api/v1/diff" else None
+        answer = http.get(path.replace("{request_id}", "run"), params=asked)
         model = MODELS[schema["$ref"].rpartition("/")[2]]
         model.model_validate(answer.json())
         assert set(answer.json()) == set(model.model_fields), name

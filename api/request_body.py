@@ -1,0 +1,33 @@
+"""Receiving the bodies of requests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+
+from api.errors import BodyTooLarge
+
+
+def media_type_of(request: Request) -> str:
+    """The content type, without its parameters; "" where there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def chunks_of(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it comes.
+
+    Raises:
+        BodyTooLarge: It is longer than the limit; what is beyond has not been handed out.
+    """
+    size_bytes = 0
+    async for chunk in request.stream():
+        size_bytes += len(chunk)
+        if size_bytes <= limit_bytes:
+            yield chunk
+        elif size_bytes > 2 * limit_bytes:
+            break
+        # In between it is read and dropped: a client that is still sending when the connection
+        # closes may never get to see the answer.
+    if size_bytes > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
