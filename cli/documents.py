@@ -35,7 +35,7 @@ def run_document(run: Run) -> Document:
 
 def comparison_document(compared: Comparison) -> Document:
     """Two runs side by side."""
-    from api.models import ComparisonModel
+    from api.comparison_models import ComparisonModel
 
     document: Document = ComparisonModel.of(compared).model_dump(mode="json")
     return document

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import answers, openapi
-from api.models import ComparisonModel
+from api.comparison_models import ComparisonModel
 from api.parameters import DiffParameters
 from api.reading import ServiceOf
 from recorder.errors import BadQuery, ProjectionFailed, RunNotFound

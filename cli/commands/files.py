@@ -90,7 +90,7 @@ def _import(
     try:
         copied = recorder.import_runs(file)
     except RunConflict as error:
-        raise CliError(f"{file}: {error}; nothing was imported", 1) from None
+        raise CliError(f"{file}: {error}; nothing of the file was imported", 1) from None
     return [Imported(str(file), run.request_id, already_there=not run.added) for run in copied]
 
 

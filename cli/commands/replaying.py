@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from recorder.bootstrap import Recorder
     from recorder.events import LoggedEvent
     from recorder.projections.runs import Run
+    from recorder.replay import Pace
+
+_MAX_GAP_S: Final = 86_400
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +42,7 @@ def replay(
     ] = "1",
     max_gap: Annotated[
         float | None,
-        typer.Option("--max-gap", min=0, metavar="S", help="Cut longer waits to so many seconds."),
+        typer.Option("--max-gap", metavar="S", help="Cut longer waits to so many seconds."),
     ] = None,
     from_seq: Annotated[
         int, typer.Option("--from-seq", min=0, metavar="N", help="Begin with this event.")
@@ -56,15 +59,12 @@ def replay(
 
     Progress goes to stderr and the run's summary to stdout, as when it ran.
     """
+    from cli.commands.listing import find
     from cli.playing import in_rhythm
-    from recorder.replay import Pace, read_speed
 
     if raw and as_json:
         raise CliError("--raw and --json are two forms; give one")
-    gap_us = None if max_gap is None else round(max_gap * 1_000_000)
-    pace = Pace(read_speed(speed), gap_us)
-    from cli.commands.listing import find
-
+    pace = _pace(speed, max_gap)
     with options.open_recorder(db) as recorder, ended_like_ctrl_c():
         run = find(recorder, request_id)
         # One event more: the first wait counts from it.
@@ -76,6 +76,16 @@ def replay(
             _write_events(played)
         else:
             _show(recorder, run, played, pace.speed)
+
+
+def _pace(speed: str, max_gap_s: float | None) -> Pace:
+    from recorder.replay import Pace, read_speed
+
+    if max_gap_s is None:
+        return Pace(read_speed(speed))
+    if not 0 <= max_gap_s <= _MAX_GAP_S:  # false for NaN as well
+        raise CliError(f"--max-gap: is from 0 to {_MAX_GAP_S:,} seconds")
+    return Pace(read_speed(speed), round(max_gap_s * 1_000_000))
 
 
 def _write_raw(played: Iterator[LoggedEvent]) -> None:

@@ -21,6 +21,8 @@ def chains_before(database: Database, positions: Collection[int]) -> dict[int, b
 
     A position beyond the log's end and the one after it is left out. For some thousand at a time.
     """
+    if not positions:
+        return {}
     before = [position - 1 for position in positions]
     with database.reading() as connection:
         found = connection.execute(_CHAINS, {"positions": before}).all()

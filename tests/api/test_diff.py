@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from api.models import ComparisonModel
+from api.comparison_models import ComparisonModel
 from recorder.bootstrap import Recorder
 from tests.api.asserts import problem, wrong_fields
 from tests.builders import completion, error, frame, history, opened, output, submit

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import models, problems
+from api import comparison_models, models, problems
 from api.app import create_app
 from api.problems import Problem
 from recorder.bootstrap import Recorder
@@ -18,7 +18,8 @@ from tests.builders import one_step_run
 
 MODELS: dict[str, type[BaseModel]] = {
     name: model
-    for name, model in vars(models).items()
+    for module in (models, comparison_models)
+    for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
 }
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"

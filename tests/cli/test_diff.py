@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import recorder
-from api.models import ComparisonModel
+from api.comparison_models import ComparisonModel
 from tests.builders import completion, error, frame, history, opened, output, submit
 from tests.cli.builders import Cli
 

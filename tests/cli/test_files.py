@@ -61,7 +61,7 @@ def test_another_run_of_the_same_id_is_a_conflict_that_exits_with_1(
     told = cli("import", str(file), "--db", elsewhere)
     said = (
         f"recorder: {file}: run a is in the log already, and differs at seq 1: another event stands "
-        "there; nothing was imported\n"
+        "there; nothing of the file was imported\n"
     )
     assert (told.code, told.out, told.err) == (1, "", said)
 

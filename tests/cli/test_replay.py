@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import recorder
 from recorder.events import NewEvent
 from tests.builders import error, frame, history, new_event, opened, output, submit
-from tests.cli.builders import STICKER, Cli, start, three_steps
+from tests.cli.builders import STICKER, Cli, read_all, start, three_steps
 from tests.raw import RawDatabase
 
 AT_ONCE = ("--speed", "max")
@@ -44,6 +46,19 @@ def test_it_is_shown_as_when_it_ran_in_the_time_of_the_run(cli: Cli) -> None:
         ["+2.00 s", "output"],
     ]
     assert told.out == cli.ok("show", "three").out
+
+
+@pytest.mark.usefixtures("three")
+def test_on_a_terminal_the_steps_move_as_when_it_ran() -> None:
+    ours, theirs = pty.openpty()
+    env = {"TERM": "xterm"}
+    process = start("replay", "three", "--speed", "100", stderr=theirs, env=env)
+    os.close(theirs)
+    shown = read_all(ours)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "✓ stick" in shown
+    assert "status    ✓ completed in 2.00 s" in out.decode()
 
 
 @pytest.mark.usefixtures("three")
