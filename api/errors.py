@@ -41,3 +41,65 @@ class ServiceStopping(ApiError):
 
     def __init__(self) -> None:
         super().__init__("the service is shutting down")
+
+
+class TargetRefused(ApiError):
+    """A request names no target, or one it may not go to."""
+
+
+class NotAuthenticated(ApiError):
+    """The recorder would use its own key, and does not know who asks."""
+
+    def __init__(self) -> None:
+        super().__init__("send the recorder's token in x-recorder-token, or a fal key of your own")
+
+
+class OriginRefused(ApiError):
+    """A web page of another origin asks, which is not among those allowed."""
+
+    def __init__(self) -> None:
+        super().__init__("pages of this origin may not use the proxy (RECORDER_PROXY_ORIGINS)")
+
+
+class ForwardingLoop(ApiError):
+    """The request has been through this recorder before."""
+
+    def __init__(self) -> None:
+        super().__init__("the recorder's upstream leads back to the recorder itself")
+
+
+class BodyTooSlow(ApiError):
+    """A request body did not arrive in time; nothing was sent on."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(f"the request body took longer than {timeout_s:g} s")
+
+
+class ClientGone(ApiError):
+    """The client left before its request was whole; nobody reads the answer."""
+
+
+class UpstreamSilent(ApiError):
+    """A request was passed on and no answer came; sent again, it may be paid for twice."""
+
+
+class NothingRecorded(ApiError):
+    """No recorded run answers a request that must not go to upstream."""
+
+
+class WebhookRefused(ApiError):
+    """A webhook is not signed by fal, not recent, or not for this recorder."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the webhook is refused: {reason}")
+
+
+class KeysUnavailable(ApiError):
+    """The keys fal signs webhooks with cannot be had, so none can be checked."""
+
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the keys webhooks are signed with are not known and cannot be fetched")

@@ -24,6 +24,7 @@ RUN: Final[dict[str, Any]] = {
     "workflow": "workflows/fal-ai/sdxl-sticker",
     "status": "completed",
     "source": "http",
+    "mode": "stream",
     "opened_at": "2025-01-31T12:00:00.000000Z",
     "closed_at": "2025-01-31T12:00:03.100550Z",
     "duration_us": 3_100_550,
@@ -34,6 +35,10 @@ RUN: Final[dict[str, Any]] = {
     "as_of_position": 1205,
     "first_event_us": 120_417,
     "close_reason": "eof",
+    "queue": None,
+    "definition": None,
+    "input_digest": "9c3f4a1f0d0d4a3ab4b4a4c2f6c1f2bb0c7a4a83ab9d3b7a2f7be0b2cbd1b1d6",
+    "parent": None,
 }
 RUNNING: Final[dict[str, Any]] = RUN | {
     "status": "running",
@@ -74,11 +79,37 @@ EVENT_PAGE: Final[dict[str, Any]] = {
     "next_after": 1,
 }
 BODY: Final = 'data: {"type": "output", "output": {"images": []}}\r\n\r\n'
+REPLAY: Final = 'id: 1\ndata: {"type": "submit", "node_id": "stable_diffusion_xl"}\n\n'
+FOLLOWING: Final = (
+    "id: 1202\nevent: submit\n"
+    f'data: {{"position":1202,"seq":1,"type":"submit","request_id":"{REQUEST_ID}"}}\n\n'
+)
 START: Final[dict[str, Any]] = {
     "workflow": "workflows/fal-ai/sdxl-sticker",
     "input": {"prompt": "a cute puppy", "seed": 6252023},
     "wait": False,
 }
+DEFINITION: Final[dict[str, Any]] = {
+    "nodes": {
+        "stable_diffusion_xl": {
+            "app": "fal-ai/fast-sdxl",
+            "depends": ["input"],
+            "id": "stable_diffusion_xl",
+            "input": {"prompt": "$input.prompt"},
+            "type": "run",
+        },
+    },
+    "output": {"images": "$stable_diffusion_xl.images"},
+}
+REPORT: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "gateway_request_id": REQUEST_ID,
+    "status": "OK",
+    "payload": {"images": [{"url": "https://fal.media/result.jpeg"}]},
+    "error": None,
+    "payload_error": None,
+}
+WEBHOOK: Final[dict[str, Any]] = {"request_id": REQUEST_ID}
 
 _MEASURE: Final[dict[str, Any]] = {
     "count": 412,

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from api.json_text import readable, value_or_text
 from api.times import Moment, rfc3339
+from recorder.documents import Mode
 from recorder.events import CloseReason, EventType
+from recorder.projections.queue import Queue
 from recorder.projections.runs import Run, RunStatus
 from recorder.projections.steps import Failure, Step, StepStatus
 
@@ -78,13 +80,39 @@ class StepModel(Model):
         )
 
 
+class QueueModel(Model):
+    """What fal's queue told of a run. Times in microseconds, as seen by whoever asked."""
+
+    position: int | None = Field(description="In the queue, as last told.")
+    queued_us: int | None = Field(description="From submit until it was first seen at work.")
+    running_us: int | None = Field(description="From then until it was first seen done.")
+    inference_us: int | None = Field(description="What fal says the work took.")
+    cancel_requested: bool = Field(description="Whether fal took a request to cancel it.")
+
+    @classmethod
+    def of(cls, queue: Queue | None) -> QueueModel | None:
+        """The wire's shape of a run's queue."""
+        if queue is None:
+            return None
+        return cls(
+            position=queue.position,
+            queued_us=queue.started_us,
+            running_us=queue.running_us,
+            inference_us=queue.inference_us,
+            cancel_requested=queue.cancel_requested,
+        )
+
+
 class RunModel(Model):
     """A run with its steps, as of a position of the log."""
 
     request_id: str
     workflow: str = Field(description='The endpoint id; "" where nothing told it.')
     status: RunStatus
-    source: str = Field(description="Where the bytes came from: http, transcript or iterator.")
+    source: str = Field(
+        description="Where the bytes came from: http, proxy, sdk, ingest, iterator or transcript."
+    )
+    mode: Mode = Field(description="Called for the stream of its events, plainly, or queued.")
     opened_at: Moment | None = Field(description="When the request went out.")
     closed_at: Moment | None = Field(description="When the stream ended.")
     duration_us: int | None = Field(description="Monotonic time from request to end.")
@@ -95,6 +123,12 @@ class RunModel(Model):
     as_of_position: int = Field(description="Log position of the last event of the run so far.")
     first_event_us: int | None = Field(description="Monotonic time from request to first event.")
     close_reason: CloseReason | None = Field(description="Why the stream ended.")
+    queue: QueueModel | None = Field(description="null for a run that was not queued.")
+    definition: str | None = Field(description="Digest of the workflow's definition where known.")
+    input_digest: str | None = Field(
+        description="sha256 of the input in canonical form: the same for the same input."
+    )
+    parent: str | None = Field(description="The run this one is a rerun of.")
 
     @classmethod
     def of(cls, run: Run) -> RunModel:
@@ -104,6 +138,7 @@ class RunModel(Model):
             workflow=run.workflow,
             status=run.status,
             source=run.source,
+            mode=run.mode,
             opened_at=None if run.opened_at is None else rfc3339(run.opened_at),
             closed_at=None if run.closed_at is None else rfc3339(run.closed_at),
             duration_us=run.duration_us,
@@ -114,6 +149,10 @@ class RunModel(Model):
             as_of_position=run.as_of_position,
             first_event_us=run.first_event_us,
             close_reason=run.close_reason,
+            queue=QueueModel.of(run.queue),
+            definition=run.definition,
+            input_digest=run.input_digest,
+            parent=run.parent,
         )
 
 
@@ -177,6 +216,12 @@ class StartModel(BaseModel):
         "keep all their digits."
     )
     wait: bool = Field(default=False, description="Whether to answer only once the run has ended.")
+
+
+class WebhookModel(Model):
+    """A webhook was taken."""
+
+    request_id: str = Field(description="The queued run it reports on.")
 
 
 class MeasureModel(Model):

@@ -130,6 +130,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="No such run",
         example=errors.RunNotFound("d778bdf4-0275-47c2-9f23-16c27041cbeb"),
     ),
+    errors.DefinitionNotFound: Kind(
+        status=404,
+        slug="definition-not-found",
+        title="No such definition",
+        example=errors.DefinitionNotFound("5f3c" * 16),
+    ),
     errors.ProjectionFailed: Kind(
         status=503,
         slug="projection-failed",
@@ -188,6 +194,65 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="not-json",
         title="The request body is not JSON",
         example=own.NotJson(),
+    ),
+    own.TargetRefused: Kind(
+        status=400,
+        slug="target-refused",
+        title="The proxy does not go there",
+        example=own.TargetRefused("requests to this host are not allowed"),
+    ),
+    own.NotAuthenticated: Kind(
+        status=401,
+        slug="not-authenticated",
+        title="Who asks?",
+        example=own.NotAuthenticated(),
+    ),
+    own.OriginRefused: Kind(
+        status=403,
+        slug="origin-refused",
+        title="Pages of this origin may not use the proxy",
+        example=own.OriginRefused(),
+    ),
+    own.NothingRecorded: Kind(
+        status=404,
+        slug="nothing-recorded",
+        title="No recorded run answers this",
+        example=own.NothingRecorded(
+            "no recorded run of workflows/fal-ai/sdxl-sticker has this input"
+        ),
+    ),
+    own.BodyTooSlow: Kind(
+        status=408,
+        slug="body-too-slow",
+        title="The request body took too long",
+        example=own.BodyTooSlow(60.0),
+    ),
+    own.ClientGone: _internal(own.ClientGone()),
+    # Not 502 or 504: fal's clients send the request again on those, and a run would be paid twice.
+    own.UpstreamSilent: Kind(
+        status=500,
+        slug="upstream-silent",
+        title="The request was passed on and not answered",
+        example=own.UpstreamSilent("upstream did not answer in time"),
+    ),
+    own.ForwardingLoop: Kind(
+        status=508,
+        slug="forwarding-loop",
+        title="The proxy would call itself",
+        example=own.ForwardingLoop(),
+    ),
+    own.WebhookRefused: Kind(
+        status=401,
+        slug="webhook-refused",
+        title="Not a webhook to be believed",
+        example=own.WebhookRefused("its signature fits none of fal's keys"),
+    ),
+    own.KeysUnavailable: Kind(
+        status=503,
+        slug="keys-unavailable",
+        title="Webhooks cannot be checked now",
+        retry_after_s=60,
+        example=own.KeysUnavailable(),
     ),
     own.TooManyRuns: Kind(
         status=503,

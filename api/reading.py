@@ -9,9 +9,14 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from analytics.latency import LatencyQuery, LatencyReport, latency
 from api.background import BackgroundRun, BackgroundRuns
+from api.live import Live
+from api.replaying import Playing
+from api.stage import Stage
+from api.streams import Streams
 from recorder.bootstrap import Recorder
 from recorder.errors import (
     BadTarget,
@@ -48,10 +53,16 @@ class Service:
 
     Attributes:
         background: The runs started here.
+        live: Follows the log.
+        streams: All streams being sent.
+        stage: Plays runs again.
     """
 
     def __init__(self, rec: Recorder, *, max_background_runs: int) -> None:
         self.background = BackgroundRuns(rec, limit=max_background_runs)
+        self.live = Live(rec.log)
+        self.streams = Streams()
+        self.stage = Stage(rec.log, self.live, self.streams)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
@@ -101,6 +112,22 @@ class Service:
         if not self._is_logged(request_id):
             raise RunNotFound(request_id)
         return self._body(request_id)
+
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition.
+
+        Raises:
+            DefinitionNotFound: None is kept under this digest.
+        """
+        return self._rec.definition(digest)
+
+    def replay(self, request_id: str, playing: Playing, known_etag: str | None) -> ASGIApp:
+        """A run, to be played to a client; or the word that it has not changed.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return self.stage.replay(request_id, playing, known_etag)
 
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""

@@ -6,6 +6,7 @@ import asyncio
 import math
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -13,15 +14,23 @@ from typing import Any, Final, Self
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api import slow_readers
 from api.app import GRACE_S, create_app
 from api.background import DEFAULT_LIMIT
+from api.proxy.app import is_for_proxy
+from api.proxy.client import TRANSPORT
 from api.reading import Service
+from api.slow_readers import DropsSlowReaders
 from recorder.bootstrap import Recorder
 
 _BACKLOG: Final = 2048
+_SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a busy thread may keep the event loop waiting: ten times less than Python's default, because
+streams pass through the loop while other threads write and fold (docs/performance.md)."""
+
 _BEYOND_GRACE_S: Final = 10
 """For answers to go out once the runs they wait for have been broken off."""
 
@@ -48,6 +57,7 @@ def serve(
     Raises:
         OSError: The address cannot be bound.
     """
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
     listening = _listen(host, port)
     with listening:
@@ -129,6 +139,29 @@ class ApiServer:
             self._socket.close()
 
 
+class _Protocol(HttpToolsProtocol):
+    """Hands each request its transport, without which an answer cannot be broken off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        inner = self.app
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scope.setdefault("extensions", {})[TRANSPORT] = transport
+            await inner(scope, receive, send)
+
+        self.app = app
+
+
+def _protocol(patience_s: float) -> type[asyncio.Protocol]:
+    """What uvicorn speaks HTTP with, dropping readers that take nothing."""
+    members: dict[str, Any] = {
+        "patience_s": patience_s,
+        "passes_through": staticmethod(is_for_proxy),
+    }
+    return type("PatientProtocol", (DropsSlowReaders, _Protocol), members)
+
+
 class _Server(uvicorn.Server):
     """uvicorn, which says when it listens, and ends the runs under way before it waits for them."""
 
@@ -142,7 +175,7 @@ class _Server(uvicorn.Server):
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=slow_readers.protocol(patience_s),
+            http=_protocol(patience_s),
             ws="none",
             lifespan="on",
             access_log=False,
@@ -161,6 +194,7 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._service.streams.stop()
         # Beside uvicorn's own wait: requests that wait for a run end only when the run does.
         ending = asyncio.to_thread(self._service.background.close, self._grace_s)
         await asyncio.gather(ending, super().shutdown(sockets))

@@ -1,8 +1,8 @@
 """Readers that do not take what they asked for: what is held for one, and when it is dropped.
 
 An answer that nobody takes first fills the system's buffers, then ours. `SmallWrites` bounds what a
-connection holds beside the answer itself. `protocol` gives uvicorn connections that end once nothing has
-been taken for a while, whatever the answer: a body, a page, a stream of events. The app notices as with
+connection holds beside the answer itself. `DropsSlowReaders` ends a connection once nothing has been
+taken for a while, whatever the answer: a body, a page, a stream of events. The app notices as with
 any client that leaves.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from api import problems
 
@@ -57,9 +57,11 @@ class DropsSlowReaders(asyncio.Protocol):
     """Ends a connection whose reader has taken nothing for `patience_s` while something waits.
 
     To be mixed into a protocol of uvicorn's. A reader that takes anything at all is given more time.
+    Answers that only pass through are not ours to end: fal would wait, so we do.
     """
 
     patience_s: float
+    passes_through: Callable[[str], bool]
     scope: Scope | None = None  # of the latest request, kept by uvicorn
 
     _transport: asyncio.Transport
@@ -102,6 +104,8 @@ class DropsSlowReaders(asyncio.Protocol):
         self._transport.abort()
 
     def _wait(self) -> None:
+        if self.scope is not None and self.passes_through(self.scope["path"]):
+            return
         self._unsent_bytes = self._transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
         self._look_again = loop.call_later(self.patience_s, self.look)
@@ -110,9 +114,3 @@ class DropsSlowReaders(asyncio.Protocol):
         if self._look_again is not None:
             self._look_again.cancel()
             self._look_again = None
-
-
-def protocol(patience_s: float) -> type[asyncio.Protocol]:
-    """What uvicorn speaks HTTP with, dropping slow readers."""
-    members: dict[str, Any] = {"patience_s": patience_s}
-    return type("PatientProtocol", (DropsSlowReaders, AutoHTTPProtocol), members)

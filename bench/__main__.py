@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, delay, postgres, rebuilding, visible
+from bench import appending, decoding, delay, postgres, proxying, rebuilding, replaying, visible
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
@@ -15,6 +15,8 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "decoding": decoding.results,
     "delay": delay.results,
     "rebuilding": rebuilding.results,
+    "proxying": proxying.results,
+    "replaying": replaying.results,
 }
 
 

@@ -17,7 +17,17 @@ from cli import content, text
 from cli.output import out
 from cli.text import plain
 from cli.timeline import Axis, TimingBar, legend, span_us
-from recorder.events import Closed, Completion, Error, LoggedEvent, Opened, Output
+from recorder.events import (
+    Answer,
+    Closed,
+    Completion,
+    Error,
+    Exchange,
+    LoggedEvent,
+    Opened,
+    Output,
+)
+from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step
 
@@ -29,7 +39,13 @@ _LOOKS: Final = {
     "cancelled": ("⊘", "yellow"),
     "unfinished": ("◌", "yellow"),
 }
-_EVENT_COLOURS: Final = {"submit": "cyan", "completion": "green", "output": "bold", "error": "red"}
+_EVENT_COLOURS: Final = {
+    "submit": "cyan",
+    "completion": "green",
+    "output": "bold",
+    "answer": "bold",
+    "error": "red",
+}
 _NODE_WIDTH: Final = 28
 _TIME_WIDTH: Final = len("11-23 06:16:21")
 _STEPS_WIDTH: Final = len("steps")
@@ -104,6 +120,12 @@ def run_head(run: Run, opened: Opened | None = None) -> Table:
     grid.add_row("run", Text(plain(run.request_id)))
     grid.add_row("workflow", Text(plain(run.workflow) or text.UNKNOWN))
     grid.add_row("opened", Text(_times(run)))
+    if run.queue is not None:
+        grid.add_row("queue", Text(_queue(run.queue)))
+    if run.definition is not None:
+        grid.add_row("definition", Text(run.definition))
+    if run.parent is not None:
+        grid.add_row("rerun of", Text(plain(run.parent)))
     grid.add_row("log", Text(_place(run)))
     if opened is not None and opened.input is not None:
         grid.add_row("input", Text(plain(opened.input, 300)))
@@ -116,6 +138,12 @@ def run_head(run: Run, opened: Opened | None = None) -> Table:
 def _times(run: Run) -> str:
     closed = f", closed by {run.close_reason}" if run.close_reason else ""
     return f"{text.moment(run.opened_at)} UTC{closed}"
+
+
+def _queue(queue: Queue) -> str:
+    waited = text.duration(queue.started_us)
+    cancelled = ", asked to cancel" if queue.cancel_requested else ""
+    return f"waited {waited}, ran {text.duration(queue.running_us)}{cancelled}"
 
 
 def _place(run: Run) -> str:
@@ -228,6 +256,11 @@ def event_line(logged: LoggedEvent) -> str:
             return "; ".join(content.lines(payload))
         case Error(message=message, error=body):
             return plain(message or (body or b"").decode("utf-8", "replace"))
+        case Answer():
+            return "; ".join(content.lines(logged.frame))
+        case Exchange(what=what, status=status, body=body):
+            answered = "" if status is None else f" {status}"
+            return f"{what}{answered}: {plain(body or '')}"
         case Closed(reason=reason, detail=detail):
             return reason if detail is None else f"{reason}: {plain(detail)}"
         case _:

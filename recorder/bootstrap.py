@@ -15,8 +15,10 @@ import httpx
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
+from recorder.definitions import Definitions
 from recorder.doctor import Finding, examine
-from recorder.errors import RunNotFound
+from recorder.documents import as_text
+from recorder.errors import DefinitionNotFound, RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
 from recorder.projections.runs import Run
@@ -24,15 +26,17 @@ from recorder.projector import Projector, Rebuilt
 from recorder.recording import (
     Item,
     Recording,
-    as_text,
     record_async_items,
     record_items,
 )
 from recorder.runner import WorkflowRun
 from recorder.settings import Settings
 from recorder.sources.http import resolve
+from recorder.sources.platform import definitions_at
 from recorder.store import schema
+from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database, connect
+from recorder.store.listening import Listener
 from recorder.store.log import EventLog, SqlLog, run_events
 from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
@@ -76,6 +80,7 @@ class Recorder:
         writer: Appends to it.
         projector: Keeps runs and steps up with it.
         views: Reads runs and steps as far as they are projected.
+        definitions: Names the definitions of the workflows that are run.
         settings: What was read from the environment.
     """
 
@@ -87,6 +92,8 @@ class Recorder:
         self.watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=self.writer.adopt)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
+        self._kept_definitions = DefinitionStore(database)
+        self.definitions = _definitions(self._kept_definitions, settings, clock)
         self.database = database
         self._clock = clock
         self._stop = threading.Event()
@@ -106,6 +113,7 @@ class Recorder:
     def close(self) -> None:
         """Commits what is on its way, stops the threads, closes connections; idempotent."""
         self.writer.close()
+        self.definitions.close()
         self._stop.set()
         self.log.commits.nudge()
         for thread in self._threads.values():
@@ -174,10 +182,14 @@ class Recorder:
 
     def start(self, document: Opened) -> Recording:
         """Begins a run whose bytes the caller feeds."""
-        self._keep_watch()
-        recording = Recording(self.writer, clock=self._clock)
+        recording = self.new_recording()
         recording.open(document)
         return recording
+
+    def new_recording(self) -> Recording:
+        """A recording that is still to be opened; its clock runs from now on."""
+        self._keep_watch()
+        return Recording(self.writer, clock=self._clock, definitions=self.definitions)
 
     def workflow_run(self, target: str, body: bytes, client: httpx.Client) -> WorkflowRun:
         """A run of a workflow through the recorder; it starts when iterated.
@@ -188,7 +200,9 @@ class Recorder:
         """
         self._keep_watch()
         where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key)
-        return WorkflowRun(self.writer, where, body, client, clock=self._clock)
+        return WorkflowRun(
+            self.writer, where, body, client, clock=self._clock, definitions=self.definitions
+        )
 
     def import_transcript(
         self, path: Path, *, workflow: str = "", request_id: str | None = None
@@ -215,6 +229,17 @@ class Recorder:
             raise RunNotFound(request_id)
         return run
 
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition, canonical JSON, by the name runs have for it.
+
+        Raises:
+            DefinitionNotFound: None is kept under it.
+        """
+        definition = self._kept_definitions.read(digest)
+        if definition is None:
+            raise DefinitionNotFound(digest)
+        return definition
+
     def runs(
         self, wanted: RunFilter | None = None, *, limit: int = 50, before: int | None = None
     ) -> Page:
@@ -231,6 +256,7 @@ class Recorder:
         self, *, after: int = 0, stop: threading.Event | None = None
     ) -> Iterator[LoggedEvent]:
         """What the log holds above a position, then what comes; see `recorder.tail.follow`."""
+        self._listen()
         return follow(self.log, after=after, stop=stop)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verdict:
@@ -249,7 +275,13 @@ class Recorder:
     def start_projecting(self) -> None:
         """Keeps runs and steps up with the log in a thread of its own, until `close`."""
         self._keep_watch()
+        self._listen()
         self._start_thread("projector", self.projector.run)
+
+    def _listen(self) -> None:
+        """Hears of other processes' commits at once, where the database can tell."""
+        if not self.database.is_sqlite:
+            self._start_thread("listener", Listener(self.database, self.log.commits).run)
 
     def _keep_watch(self) -> None:
         """From the first recording on, shows signs of life and closes the runs of dead recorders."""
@@ -263,3 +295,9 @@ class Recorder:
             thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
             thread.start()
             self._threads[name] = thread
+
+
+def _definitions(kept: DefinitionStore, settings: Settings, clock: Clock | None) -> Definitions:
+    api, key = settings.api, settings.key
+    look_up = None if api is None or key is None else definitions_at(api, key)
+    return Definitions(kept.keep, look_up, clock=clock)

@@ -10,19 +10,66 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Final, Literal, assert_never
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import msgspec
 
-from recorder import sse
+from recorder import json_keys, sse
+from recorder.documents import (
+    Closed,
+    CloseReason,
+    Exchange,
+    Gap,
+    Opened,
+    Source,
+    decode_closed,
+    decode_exchange,
+    decode_gap,
+    decode_opened,
+    encode_document,
+)
+
+__all__ = [
+    "Answer",
+    "CloseReason",
+    "Closed",
+    "Completion",
+    "Error",
+    "Event",
+    "EventType",
+    "Exchange",
+    "Gap",
+    "LoggedEvent",
+    "NewEvent",
+    "Opened",
+    "Output",
+    "Source",
+    "Submit",
+    "Unrecognised",
+    "WireEvent",
+    "encode_document",
+    "inference_us",
+    "lift",
+    "parse",
+    "read_inference",
+    "type_of",
+]
 
 EventType = Literal[
-    "opened", "submit", "completion", "output", "error", "unrecognised", "gap", "closed"
+    "opened",
+    "submit",
+    "completion",
+    "output",
+    "error",
+    "unrecognised",
+    "answer",
+    "exchange",
+    "gap",
+    "closed",
 ]
-Source = Literal["http", "transcript", "iterator"]
-CloseReason = Literal["eof", "cut", "client_gone", "timeout", "refused", "recorder_lost", "error"]
 
-OWN_TYPES: Final = frozenset({"opened", "gap", "closed"})
+OWN_TYPES: Final = frozenset({"opened", "exchange", "gap", "closed"})
 """Events whose frame is a document of ours and no part of the body."""
 
 MAX_LIFTED_CHARACTERS: Final = 512
@@ -36,7 +83,7 @@ _MAX_INTEGER_DIGITS: Final = 4_000
 """Python refuses to read longer integers."""
 
 
-class Submit(msgspec.Struct, frozen=True):
+class Submit(msgspec.Struct, frozen=True, gc=False):
     """A step was submitted; `step_request_id` is fal's id of the step, not of the run."""
 
     node_id: str | None = None
@@ -45,7 +92,7 @@ class Submit(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """A step finished; `output` is its JSON text as it came, unread."""
 
     node_id: str | None = None
@@ -55,7 +102,7 @@ class Completion(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """The workflow is done; `output` is its JSON text as it came, unread."""
 
     node_id: str | None = None
@@ -65,7 +112,7 @@ class Output(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Error(msgspec.Struct, frozen=True):
+class Error(msgspec.Struct, frozen=True, gc=False):
     """A step failed, or the run where no node is named; `error` is its JSON text as it came."""
 
     node_id: str | None = None
@@ -85,80 +132,17 @@ class Unrecognised(msgspec.Struct, frozen=True):
     step_request_id: None = None
 
 
-class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """The recorder began a run. Its frame is this document, written by us.
+class Answer(msgspec.Struct, frozen=True):
+    """What a plain call answered, or a piece of it; the frame is the bytes themselves, no SSE."""
 
-    Attributes:
-        workflow: `workflows/{owner}/{name}`, or whatever endpoint id was called.
-        source: Where the bytes come from.
-        upstream_request_id: `x-fal-request-id` as it came; None where upstream gave none.
-        url: The address called, credentials removed.
-        input: The request body, as text; None where unknown or not UTF-8.
-        input_base64: The request body where it is not UTF-8.
-        request_headers: Redacted.
-        status: Upstream's HTTP status; None where there was no HTTP.
-        response_headers: Redacted.
-        recorder: The recorder instance that wrote this; set by the recording.
-        recording: Random, so that two recordings never open with the same bytes; set likewise.
-        timed: Whether the events' times are those of the stream; a bare transcript has none, and
-            its durations are unknown, not zero.
-    """
-
-    workflow: str
-    source: Source
-    recorder: str = ""
-    recording: str = ""
-    upstream_request_id: str | None = None
-    url: str | None = None
-    input: str | None = None
-    input_base64: str | None = None
-    request_headers: dict[str, str] = {}
-    status: int | None = None
-    response_headers: dict[str, str] = {}
-    timed: bool = True
     node_id: None = None
     app_id: None = None
     step_request_id: None = None
+    anomaly: None = None
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True):
-    """The recorder ended a run. Its frame is this document, written by us.
-
-    Attributes:
-        reason: Why the stream ended.
-        detail: One line more about it.
-        trailing: Bytes after the last frame, as text; together with the frames, the exact body.
-        trailing_base64: The same where they are not UTF-8.
-    """
-
-    reason: CloseReason
-    detail: str | None = None
-    trailing: str | None = None
-    trailing_base64: str | None = None
-    node_id: None = None
-    app_id: None = None
-    step_request_id: None = None
-
-
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """Events the recorder received and could not keep. Its frame is this document, written by us.
-
-    Attributes:
-        lost_events: How many frames are missing here.
-        lost_bytes: What they came to.
-        reason: Why they could not be kept.
-    """
-
-    lost_events: int
-    lost_bytes: int
-    reason: str
-    node_id: None = None
-    app_id: None = None
-    step_request_id: None = None
-
-
-WireEvent = Submit | Completion | Output | Error | Unrecognised
-Event = Opened | WireEvent | Gap | Closed
+WireEvent = Submit | Completion | Output | Error | Unrecognised | Answer
+Event = Opened | WireEvent | Exchange | Gap | Closed
 
 _TYPES: Final[dict[type, EventType]] = {
     Opened: "opened",
@@ -167,6 +151,8 @@ _TYPES: Final[dict[type, EventType]] = {
     Output: "output",
     Error: "error",
     Unrecognised: "unrecognised",
+    Answer: "answer",
+    Exchange: "exchange",
     Gap: "gap",
     Closed: "closed",
 }
@@ -180,7 +166,7 @@ def type_of(event: Event) -> EventType:
 _ABSENT: Final = msgspec.Raw()
 
 
-class _Wire(msgspec.Struct):
+class _Wire(msgspec.Struct, gc=False):
     """The fields we look at, payloads left raw; anything else in the object is passed over."""
 
     type: str
@@ -198,10 +184,6 @@ class _TimedOutput(msgspec.Struct):
 
 _decode_wire = msgspec.json.Decoder(_Wire).decode
 _decode_timed = msgspec.json.Decoder(_TimedOutput).decode
-_decode_opened = msgspec.json.Decoder(Opened).decode
-_decode_closed = msgspec.json.Decoder(Closed).decode
-_decode_gap = msgspec.json.Decoder(Gap).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def parse(data: str) -> WireEvent:
@@ -209,26 +191,42 @@ def parse(data: str) -> WireEvent:
 
     Strict JSON with fields of the documented types takes the short way. The rest is read as
     Python's `json` reads it (NaN, unpaired surrogates, ids that are numbers) and carries an
-    anomaly; what cannot be read at all is `Unrecognised`.
+    anomaly; what cannot be read at all is `Unrecognised`. Of a key that stands twice the last one
+    holds, as for every parser of JSON we know; an event carries one anomaly, and this one first.
     """
     try:
-        wire = _decode_wire(data)
+        text = data.encode()
+        wire = _decode_wire(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_leniently(data)
-    return _typed(wire, None)
+    payload = bytes(wire.error if wire.type == "error" else wire.output)
+    # Every key has a colon of its own, outside the payload, which comes last as a rule. With no more
+    # such colons than fields that were read, as nearly always, no key can have been there twice.
+    outside = text.removesuffix(payload + b"}")
+    fields = (
+        1  # the type
+        + (wire.node_id is not None)
+        + (wire.app_id is not None)
+        + (wire.request_id is not None)
+        + (wire.message is not None)
+        + (payload != b"")
+    )
+    if outside.count(b":") > fields and json_keys.repeat_in(outside.decode()):
+        return _typed(wire, payload, "duplicate_keys")
+    return _typed(wire, payload, None)
 
 
-def _typed(wire: _Wire, anomaly: str | None) -> WireEvent:
-    ids = (wire.node_id, wire.app_id, wire.request_id)
+def _typed(wire: _Wire, payload: bytes, anomaly: str | None) -> WireEvent:
+    node_id, app_id, step_request_id = wire.node_id, wire.app_id, wire.request_id
     match wire.type:
         case "submit":
-            return Submit(*ids, anomaly)
+            return Submit(node_id, app_id, step_request_id, anomaly)
         case "completion":
-            return Completion(*ids, _raw(wire.output), anomaly)
+            return Completion(node_id, app_id, step_request_id, payload or None, anomaly)
         case "output":
-            return Output(*ids, _raw(wire.output), anomaly)
+            return Output(node_id, app_id, step_request_id, payload or None, anomaly)
         case "error":
-            return Error(*ids, wire.message, _raw(wire.error), anomaly)
+            return Error(node_id, app_id, step_request_id, wire.message, payload or None, anomaly)
         case _:
             return Unrecognised("unknown_type")
 
@@ -237,7 +235,7 @@ def _parse_leniently(data: str) -> WireEvent:
     if data.strip() == "[DONE]":
         return Unrecognised("done_marker")
     try:
-        return _of_json(_loads(data))
+        return _of_json(_loads(data), data)
     except (ValueError, RecursionError):
         # Writing needs a deeper stack than reading, so re-encoding a field can fail as well.
         return Unrecognised("invalid_json")
@@ -252,44 +250,40 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
-def _of_json(value: object) -> WireEvent:
+def _of_json(value: object, text: str) -> WireEvent:
     if not isinstance(value, dict):
         return Unrecognised("not_an_object")
     if not isinstance(value.get("type"), str):
         return Unrecognised("no_type")
     names = ("node_id", "app_id", "request_id", "message")
-    anomaly = (
-        "not_text"
-        if any(not isinstance(value.get(name), str | None) for name in names)
-        else "lenient_json"
-    )
+    if json_keys.repeat_in(text):
+        anomaly = "duplicate_keys"
+    elif any(not isinstance(value.get(name), str | None) for name in names):
+        anomaly = "not_text"
+    else:
+        anomaly = "lenient_json"
     node_id, app_id, request_id, message = (_text(value.get(name)) for name in names)
-    output, error = (
-        _dump(value[name]) if name in value else _ABSENT for name in ("output", "error")
-    )
-    wire = _Wire(value["type"], node_id, app_id, request_id, message, output, error)
-    return _typed(wire, anomaly)
-
-
-def _raw(value: msgspec.Raw) -> bytes | None:
-    return bytes(value) or None
+    wire = _Wire(value["type"], node_id, app_id, request_id, message)
+    payload_name = "error" if wire.type == "error" else "output"
+    payload = json.dumps(value[payload_name]).encode() if payload_name in value else b""
+    return _typed(wire, payload, anomaly)
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
 
 
-def _dump(value: object) -> msgspec.Raw:
-    return msgspec.Raw(json.dumps(value).encode())
+def read_inference(output: bytes | None) -> tuple[int | None, str | None]:
+    """Returns an output's `timings.inference` in microseconds, and an anomaly; see `inference_us`."""
+    return inference_us(_inference(output))
 
 
-def read_inference(completion: Completion) -> tuple[int | None, str | None]:
-    """Returns `timings.inference` in microseconds, and an anomaly where it makes no sense.
+def inference_us(seconds: object) -> tuple[int | None, str | None]:
+    """Returns what an app says its work took in microseconds, and an anomaly where that is nonsense.
 
     Sense makes a finite number >= 0 (of seconds, by fal's documentation); absent or null is no
     anomaly.
     """
-    seconds = _inference(completion.output)
     if seconds is None:
         return None, None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -397,10 +391,18 @@ class LoggedEvent(msgspec.Struct, frozen=True):
     @property
     def payload(self) -> bytes | None:
         """The JSON text the event carries; None where it is erased or dispatched nothing."""
-        if self.frame is None or self.type in OWN_TYPES:
+        if self.frame is None or self.type in OWN_TYPES or self.type == "answer":
             return self.frame
         data = sse.decode_data(self.frame, strip_bom=self.seq <= 1)
         return None if data is None else data.encode("utf-8", "surrogatepass")
+
+
+_DOCUMENTS: Final[dict[EventType, Callable[[bytes], Event]]] = {
+    "opened": decode_opened,
+    "exchange": decode_exchange,
+    "gap": decode_gap,
+    "closed": decode_closed,
+}
 
 
 def _read(logged: LoggedEvent) -> Event:
@@ -408,20 +410,26 @@ def _read(logged: LoggedEvent) -> Event:
     ids = (logged.node_id, logged.app_id, logged.step_request_id)
     if frame is None:
         return _read_erased(kind, ids)
-    if kind == "opened":
-        return _decode_opened(frame)
-    if kind == "closed":
-        return _decode_closed(frame)
-    if kind == "gap":
-        return _decode_gap(frame)
+    if (decode := _DOCUMENTS.get(kind)) is not None:
+        return decode(frame)
+    if kind == "answer":
+        return Answer()
     data = sse.decode_data(frame, strip_bom=logged.seq <= 1)
     return Unrecognised("oversize") if data is None else parse(data)
 
 
+_ERASED: Final[dict[EventType, Event]] = {
+    "opened": Opened(workflow="", source="iterator"),
+    "unrecognised": Unrecognised("erased"),
+    "answer": Answer(),
+    "exchange": Exchange(what="erased"),
+    "gap": Gap(lost_events=0, lost_bytes=0, reason="erased"),
+    "closed": Closed(reason="eof"),
+}
+
+
 def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]) -> Event:
     match kind:
-        case "opened":
-            return Opened(workflow="", source="iterator")
         case "submit":
             return Submit(*ids)
         case "completion":
@@ -430,16 +438,5 @@ def _read_erased(kind: EventType, ids: tuple[str | None, str | None, str | None]
             return Output(*ids)
         case "error":
             return Error(*ids)
-        case "unrecognised":
-            return Unrecognised("erased")
-        case "gap":
-            return Gap(lost_events=0, lost_bytes=0, reason="erased")
-        case "closed":
-            return Closed(reason="eof")
         case _:
-            assert_never(kind)
-
-
-def encode_document(document: Opened | Gap | Closed) -> bytes:
-    """The frame of an event of ours: JSON, fields in the order of the type."""
-    return _encode(document)
+            return _ERASED[kind]

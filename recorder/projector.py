@@ -39,6 +39,10 @@ BATCH_EVENTS: Final = 2_000
 POLL_S: Final = 0.5
 """How soon commits of other processes are noticed; our own are noticed at once."""
 
+PAUSE_S: Final = 0.25
+"""Between two rounds in the background. Who reads catches up first, so nobody sees the pause; without it
+the projector would compete with streams that pass through for every single event."""
+
 _MAX_RUNS_IN_MEMORY: Final = 10_000
 _REBUILD: Final = "runs.rebuild"
 
@@ -112,6 +116,7 @@ class Projector:
                 _log.error("projection %s: %s", self._name, error)
                 stop.wait(POLL_S)
                 continue
+            stop.wait(PAUSE_S)
             self._log.commits.wait_beyond(position, POLL_S)
 
     def _advance(self) -> tuple[Checkpoint, bool]:

@@ -6,7 +6,6 @@ the program's log, and the caller's stream goes on as if nobody listened.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import uuid
@@ -18,20 +17,22 @@ from typing import Any, TypeVar
 import msgspec
 
 from recorder import sse
+from recorder.bodies import Body, Part, StreamBody, body_of
 from recorder.clock import Clock, SystemClock
+from recorder.definitions import Definitions
+from recorder.documents import as_bytes, as_text
 from recorder.errors import LogUnavailable
 from recorder.events import (
     Closed,
     CloseReason,
     Event,
+    Exchange,
     LoggedEvent,
     NewEvent,
     Opened,
-    Unrecognised,
     WireEvent,
     encode_document,
     lift,
-    parse,
     type_of,
 )
 from recorder.store.log import Receipt
@@ -57,9 +58,20 @@ class Recording:
 
     Call `open` once, `feed` for every chunk of the body as it came, `close` once. Not for use from
     several threads at the same time.
+
+    Args:
+        writer: Takes what is recorded to the log.
+        clock: For the stamps.
+        definitions: Names the definition of the run's workflow, where the caller does not.
     """
 
-    def __init__(self, writer: LogWriter, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        writer: LogWriter,
+        *,
+        clock: Clock | None = None,
+        definitions: Definitions | None = None,
+    ) -> None:
         self._fault: Exception | None = None
         self._lane: Lane | None = None
         self._writer = writer
@@ -70,8 +82,12 @@ class Recording:
             self._started_us = self._clock.monotonic_us()
         except Exception as error:
             self._note(error)
-        self._decoder = sse.Decoder()
+        self._body: Body = StreamBody()
         self._seq = 0
+        self._left_us: int | None = None
+        self._definitions = definitions
+        self._workflow = ""
+        self._definition: str | None = None
         self._closed = False
 
     @property
@@ -84,14 +100,25 @@ class Recording:
         """What went wrong with recording, first; None while all is well."""
         return self._fault or (self._lane.broken if self._lane else None)
 
+    @property
+    def refused(self) -> Exception | None:
+        """Why the log takes nothing more of the run; None as far as it has taken all."""
+        return self._fault if self._lane is None else self._lane.broken
+
     def open(self, document: Opened) -> None:
         """Begins the run in the log; what cannot be begun is not recorded at all."""
         try:
             lane = self._new_lane(document)
+            self._workflow = document.workflow
+            self._definition = self._definition_of(document)
             signed = msgspec.structs.replace(
-                document, recorder=self._writer.instance, recording=lane.key
+                document,
+                recorder=self._writer.instance,
+                recording=lane.key,
+                definition=self._definition,
             )
             frame = encode_document(signed)
+            self._body = body_of(document)
             # Only now: a lane whose `opened` event is never sent would hold up its followers.
             self._lane = lane
             self._send([self._event(signed, frame, self._stamp())])
@@ -105,21 +132,14 @@ class Recording:
         """
         if self._closed:
             return []
-        events: list[WireEvent] = []
+        parts: list[Part] = []
         try:
             stamp = self._stamp()
-            frames = self._decoder.feed(chunk)
-            events = [_read(frame) for frame in frames]
-            if frames:
-                self._send(
-                    [
-                        self._event(event, frame.raw, stamp)
-                        for event, frame in zip(events, frames, strict=True)
-                    ]
-                )
+            parts = self._body.feed(chunk)
+            self._send_parts(parts, stamp)
         except Exception as error:
             self._note(error)
-        return events
+        return [event for event, _ in parts]
 
     def feed_event(self, payload: Mapping[str, Any]) -> list[WireEvent]:
         """Records an event of which only the payload is known; its frame is encoded by us."""
@@ -129,15 +149,43 @@ class Recording:
             self._note(error)
             return []
 
-    def close(self, reason: CloseReason, detail: str | None = None) -> None:
-        """Ends the run in the log; idempotent, the first reason stays."""
+    def add(self, exchange: Exchange) -> None:
+        """Records a request about a queued run and what came back."""
+        if self._closed:
+            return
+        try:
+            self._send([self._event(exchange, encode_document(exchange), self._stamp())])
+        except Exception as error:
+            self._note(error)
+
+    def client_left(self) -> None:
+        """Notes that the client is gone, while the body is read on."""
+        self._left_us = self._stamp()[1]
+
+    def close(
+        self, reason: CloseReason, detail: str | None = None, *, whole: bool | None = None
+    ) -> None:
+        """Ends the run in the log; idempotent, the first reason stays.
+
+        Args:
+            reason: Why.
+            detail: One line more.
+            whole: Whether the body came to its own end, where the reason does not tell.
+        """
         if self._closed or self._lane is None:
             return
         self._closed = True
         try:
-            text, in_base64 = as_text(self._decoder.close())
+            parts, trailing = self._body.close(whole=reason == "eof" if whole is None else whole)
+            self._send_parts(parts, self._stamp())
+            text, in_base64 = as_text(trailing)
             document = Closed(
-                reason=reason, detail=detail, trailing=text, trailing_base64=in_base64
+                reason=reason,
+                detail=detail,
+                left_us=self._left_us,
+                definition=self._later_definition(),
+                trailing=text,
+                trailing_base64=in_base64,
             )
             self._send([self._event(document, encode_document(document), self._stamp())])
         except Exception as error:
@@ -165,6 +213,18 @@ class Recording:
             raise RuntimeError("the recording is open already")
         return Lane(lift(document.upstream_request_id) or new_request_id(self._clock))
 
+    def _definition_of(self, document: Opened) -> str | None:
+        if self._definitions is None or document.definition is not None:
+            return document.definition
+        return self._definitions.of_opened(document)
+
+    def _later_definition(self) -> str | None:
+        """The definition if it became known, or another, since the run was opened."""
+        if self._definitions is None:
+            return None
+        known = self._definitions.known(self._workflow)
+        return None if known == self._definition else known
+
     def _stamp(self) -> tuple[int, int]:
         """Wall clock and time since the start, both in microseconds."""
         try:
@@ -191,6 +251,10 @@ class Recording:
             app_id=lift(event.app_id),
             step_request_id=lift(event.step_request_id),
         )
+
+    def _send_parts(self, parts: list[Part], stamp: tuple[int, int]) -> None:
+        if parts:
+            self._send([self._event(event, raw, stamp) for event, raw in parts])
 
     def _send(self, events: list[NewEvent]) -> None:
         assert self._lane is not None
@@ -243,38 +307,19 @@ def _closing(recording: Recording) -> Iterator[None]:
     recording.close("eof")
 
 
-def _read(frame: sse.Frame) -> WireEvent:
-    return Unrecognised("oversize") if frame.oversize else parse(frame.data)
-
-
-def as_text(body: bytes) -> tuple[str | None, str | None]:
-    """Bytes for a JSON document: as text, or in base64 where they are not UTF-8."""
-    if not body:
-        return None, None
-    try:
-        return body.decode(), None
-    except UnicodeDecodeError:
-        return None, base64.b64encode(body).decode()
-
-
 def body_part(logged: LoggedEvent) -> bytes:
     """What an event adds to the body of its run: all of them in order are the exact body.
 
     Raises:
         LookupError: Bytes are missing here, erased or never kept; what is left is not the body.
     """
-    if logged.type == "opened":
+    if logged.type in ("opened", "exchange"):
         return b""
     if logged.frame is None:
         raise LookupError(f"seq {logged.seq} has been erased")
     if logged.type == "gap":
         raise LookupError(f"seq {logged.seq} stands in for events that were lost")
     event = logged.event
-    return body_of(event) if isinstance(event, Closed) else logged.frame
-
-
-def body_of(document: Closed) -> bytes:
-    """The bytes after the last frame, as they were received."""
-    if document.trailing_base64 is not None:
-        return base64.b64decode(document.trailing_base64)
-    return (document.trailing or "").encode()
+    if isinstance(event, Closed):
+        return as_bytes(event.trailing, event.trailing_base64)
+    return logged.frame

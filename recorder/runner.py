@@ -8,8 +8,10 @@ import httpx
 
 from recorder import redaction
 from recorder.clock import Clock
+from recorder.definitions import Definitions
+from recorder.documents import as_text
 from recorder.events import Opened, WireEvent
-from recorder.recording import Recording, as_text
+from recorder.recording import Recording
 from recorder.sources.http import Answer, Target, post, request_headers
 from recorder.writer import LogWriter
 
@@ -34,8 +36,9 @@ class WorkflowRun:
         client: httpx.Client,
         *,
         clock: Clock | None = None,
+        definitions: Definitions | None = None,
     ) -> None:
-        self.recording = Recording(writer, clock=clock)
+        self.recording = Recording(writer, clock=clock, definitions=definitions)
         self.status: int | None = None
         self.end: str | None = None
         self._target = target

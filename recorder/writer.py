@@ -24,7 +24,7 @@ from recorder.backlog import Backlog, give_up
 from recorder.errors import LogError, LogUnavailable, WriterClosed
 from recorder.events import LoggedEvent, NewEvent, Opened
 from recorder.lanes import Lane, Parcel
-from recorder.store.log import EventLog, Receipt
+from recorder.store.log import Appendable, Receipt
 from recorder.store.spool import Spool
 
 __all__ = ["Lane", "LogWriter"]
@@ -66,7 +66,7 @@ class LogWriter:
 
     def __init__(
         self,
-        log: EventLog,
+        log: Appendable,
         *,
         spool: Spool | None = None,
         pause: Callable[[float], object] | None = None,
@@ -125,18 +125,30 @@ class LogWriter:
         with self._changed:
             if not (self._queue or self._backlog or self._delivering):
                 return True
-        marker = Parcel(None, [], Future())
-        assert marker.acknowledged is not None
         try:
-            self._send(marker)
+            reached = self.mark()
         except WriterClosed:
             self._thread.join(timeout_s)
             return not self._thread.is_alive()
         try:
-            marker.acknowledged.result(timeout_s)
+            reached.result(timeout_s)
         except (TimeoutError, LogUnavailable):
             return False
         return True
+
+    def mark(self) -> Future[list[Receipt]]:
+        """A future, set once all that was sent before is committed or refused; it holds nothing.
+
+        Nobody who waits for it can cancel it. It fails with `LogUnavailable` where the writer is
+        closed first.
+
+        Raises:
+            WriterClosed: The writer has been closed.
+        """
+        reached: Future[list[Receipt]] = Future()
+        reached.set_running_or_notify_cancel()
+        self._send(Parcel(None, [], reached))
+        return reached
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Commits what is queued, then stops; idempotent.
@@ -336,7 +348,7 @@ class LogWriter:
             self._set_aside()
 
 
-def _find_opening(log: EventLog, lane: Lane) -> bool:
+def _find_opening(log: Appendable, lane: Lane) -> bool:
     """Settles a lane's id by the run in the log that the same recording has opened, if any."""
     if lane.broken is not None:
         return False

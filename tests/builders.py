@@ -15,10 +15,14 @@ from typing import Any
 import msgspec
 
 from recorder import chain, sse
+from recorder.bodies import Part
+from recorder.documents import What
 from recorder.events import (
+    Answer,
     Closed,
     CloseReason,
     Event,
+    Exchange,
     Gap,
     LoggedEvent,
     NewEvent,
@@ -31,6 +35,9 @@ from recorder.events import (
 )
 from recorder.store.generations import Checkpoint
 from tests.clocks import NOVEMBER_2023_US
+
+Happening = bytes | Event | Part
+"""A frame, a document of ours, or an answer."""
 
 WORKFLOW = "workflows/fal-ai/sdxl-sticker"
 EPOCH = "00000000-0000-4000-8000-000000000000"
@@ -97,13 +104,23 @@ def opened(request_id: str, **fields: Any) -> Opened:
     return Opened(**(known | fields))
 
 
+def answer(value: Any = "done") -> Part:
+    """The whole answer of a plain call."""
+    return Answer(), json.dumps(value).encode()
+
+
+def exchange(what: What, status: int | None = 200, body: Any = None, **fields: Any) -> Exchange:
+    """A request about a queued run and what came back; a body that is no text goes out as JSON."""
+    text = body if isinstance(body, str | None) else json.dumps(body)
+    return Exchange(what=what, status=status, body=text, **fields)
+
+
 def new_event(
-    request_id: str, seq: int, what: bytes | Event = b"", *, elapsed_us: int | None = None
+    request_id: str, seq: int, what: Happening = b"", *, elapsed_us: int | None = None
 ) -> NewEvent:
-    """An event at its place: a frame, read as a recording reads it, or a document of ours."""
+    """An event at its place: a frame, read as a recording reads it, an answer, or a document of ours."""
     elapsed_us = seq * STEP_US if elapsed_us is None else elapsed_us
-    raw = what if isinstance(what, bytes) else _document(what)
-    event = _read(what) if isinstance(what, bytes) else what
+    event, raw = _part(what)
     return NewEvent(
         request_id=request_id,
         seq=seq,
@@ -117,9 +134,13 @@ def new_event(
     )
 
 
-def _document(event: Event) -> bytes:
-    assert isinstance(event, Opened | Gap | Closed), "a wire event is given as its frame"
-    return encode_document(event)
+def _part(what: Happening) -> tuple[Event, bytes]:
+    if isinstance(what, tuple):
+        return what
+    if isinstance(what, bytes):
+        return _read(what), what
+    assert isinstance(what, Opened | Exchange | Gap | Closed), "a wire event is given as its frame"
+    return what, encode_document(what)
 
 
 def _read(raw: bytes) -> Event:
@@ -129,13 +150,13 @@ def _read(raw: bytes) -> Event:
 
 def history(
     request_id: str,
-    *frames: bytes,
+    *frames: bytes | Exchange | Part,
     document: Opened | None = None,
     reason: CloseReason | None = "eof",
     every_us: int = STEP_US,
 ) -> list[NewEvent]:
     """A run from `opened` to `closed`; without a reason it is still going on."""
-    whats: list[bytes | Event] = [document or opened(request_id), *frames]
+    whats: list[Happening] = [document or opened(request_id), *frames]
     if reason is not None:
         whats.append(Closed(reason=reason))
     return [

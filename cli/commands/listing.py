@@ -154,7 +154,8 @@ def _show_run(run: Run, events: list[LoggedEvent], *, with_events: bool) -> None
 
 def ends(events: Iterable[LoggedEvent]) -> tuple[Opened | None, bytes | None]:
     """How a run was opened, and the JSON text of its output."""
-    from recorder.events import Opened, Output
+    from recorder.documents import as_bytes
+    from recorder.events import Answer, Exchange, Opened, Output
 
     opened: Opened | None = None
     output: bytes | None = None
@@ -164,6 +165,10 @@ def ends(events: Iterable[LoggedEvent]) -> tuple[Opened | None, bytes | None]:
             opened = event
         elif isinstance(event, Output):
             output = event.output
+        elif isinstance(event, Answer):
+            output = logged.frame
+        elif isinstance(event, Exchange) and event.what == "result" and event.status == 200:
+            output = as_bytes(event.body, event.body_base64)
     return opened, output
 
 

@@ -14,20 +14,26 @@ from typing import Literal, assert_never
 
 import msgspec
 
+from recorder.documents import Mode, as_bytes
 from recorder.events import (
+    Answer,
     Closed,
     CloseReason,
     Completion,
     Error,
+    Exchange,
     Gap,
     LoggedEvent,
     Opened,
     Output,
     Submit,
     Unrecognised,
+    WireEvent,
     lift,
     read_inference,
 )
+from recorder.inputs import digest
+from recorder.projections.queue import Queue, tell
 from recorder.projections.steps import (
     MAX_BODY_CHARACTERS,
     Failure,
@@ -60,11 +66,17 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         steps: By node and attempt.
         anomalies: How often what was odd.
         error: The first failure of the run.
+        mode: How the endpoint was called, see `recorder.documents.Opened`.
+        queue: What fal's queue told of the run; None for a run that did not go through it.
+        definition: Names the workflow's definition where it is known.
+        input_digest: Of the input in canonical form, see `recorder.inputs`; None where unknown.
+        parent: The run this one is a rerun of.
     """
 
     request_id: str
     workflow: str = ""
     source: str = ""
+    mode: Mode = "stream"
     status: RunStatus = "running"
     opened_at: int | None = None
     closed_at: int | None = None
@@ -78,6 +90,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     steps: Mapping[StepKey, Step] = EMPTY_STEPS
     anomalies: Mapping[str, int] = {}
     error: Failure | None = None
+    queue: Queue | None = None
+    definition: str | None = None
+    input_digest: str | None = None
+    parent: str | None = None
 
     def ordered_steps(self) -> list[Step]:
         """The steps in the order they came up."""
@@ -109,6 +125,11 @@ class _Folding:
         self.request_id = run.request_id
         self.workflow = run.workflow
         self.source = run.source
+        self.mode = run.mode
+        self.queue = run.queue
+        self.definition = run.definition
+        self.input_digest = run.input_digest
+        self.parent = run.parent
         self.status: RunStatus = run.status
         self.opened_at = run.opened_at
         self.closed_at = run.closed_at
@@ -132,6 +153,11 @@ class _Folding:
             request_id=self.request_id,
             workflow=self.workflow,
             source=self.source,
+            mode=self.mode,
+            queue=self.queue,
+            definition=self.definition,
+            input_digest=self.input_digest,
+            parent=self.parent,
             status=self.status,
             opened_at=self.opened_at,
             closed_at=self.closed_at,
@@ -155,24 +181,30 @@ class _Folding:
         match event:
             case Opened():
                 self._opened(logged, event)
-            case Submit():
-                self._arrived(logged, event.anomaly)
-                self._submit(logged)
-            case Completion():
-                self._arrived(logged, event.anomaly)
-                self._completion(logged, event)
-            case Output():
-                self._arrived(logged, event.anomaly)
-                self._output()
-            case Error():
-                self._arrived(logged, event.anomaly)
-                self._error(logged, event)
-            case Unrecognised():
-                self._arrived(logged, event.anomaly)
+            case Exchange():
+                self._exchange(logged, event)
             case Gap():
                 self._count("gap", event.lost_events)
             case Closed():
                 self._closed(logged, event)
+            case _:
+                self._arrived(logged, event.anomaly)
+                self._received(logged, event)
+
+    def _received(self, logged: LoggedEvent, event: WireEvent) -> None:
+        match event:
+            case Submit():
+                self._submit(logged)
+            case Completion():
+                self._completion(logged, event)
+            case Output():
+                self._output()
+            case Error():
+                self._error(logged, event)
+            case Answer():
+                self._answer(logged)
+            case Unrecognised():
+                pass
             case _:
                 assert_never(event)
 
@@ -195,6 +227,11 @@ class _Folding:
     def _opened(self, logged: LoggedEvent, event: Opened) -> None:
         self.workflow = lift(event.workflow) or ""
         self.source = event.source
+        self.mode = event.mode
+        self.queue = Queue() if event.mode == "queue" else None
+        self.definition = event.definition
+        self.input_digest = digest(as_bytes(event.input, event.input_base64))
+        self.parent = lift(event.parent)
         self.timed = event.timed
         self.opened_at = logged.received_at - logged.elapsed_us
         given = lift(event.upstream_request_id) or None
@@ -208,10 +245,28 @@ class _Folding:
                 self.error = Failure(
                     message=f"upstream answered {event.status}", status=event.status
                 )
+        is_app = self.workflow != "" and not self.workflow.startswith("workflows/")
+        if event.mode != "stream" and is_app:
+            self._submit_the_only_step(logged)
+
+    def _submit_the_only_step(self, logged: LoggedEvent) -> None:
+        """An app called by itself is a run of one step, submitted when the run began."""
+        self._put(
+            Step(
+                node_id=self.workflow,
+                attempt=1,
+                first_seq=logged.seq,
+                app_id=self.workflow,
+                step_request_id=self.request_id,
+                submitted_us=0 if self.timed else None,
+            )
+        )
 
     def _check_answer(self, status: int, headers: Mapping[str, str], given: str | None) -> None:
         if given is None:
             self._count("no_request_id")
+        if self.mode != "stream":
+            return
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if 200 <= status < 300 and media_type != "text/event-stream":
             self._count("not_an_event_stream")
@@ -236,7 +291,7 @@ class _Folding:
         step = self._step_to_finish(logged, "completion")
         if step is None:
             return
-        inference_us, anomaly = read_inference(event)
+        inference_us, anomaly = read_inference(event.output)
         if anomaly is not None:
             self._count(anomaly)
         self._finish(step, logged, "completed", inference_us=inference_us)
@@ -245,6 +300,23 @@ class _Folding:
         if self.status == "completed":
             self._count("repeated_output")
         self.status = "completed"
+
+    def _answer(self, logged: LoggedEvent) -> None:
+        """A piece of a plain call's answer; that it was the last shows when the run is closed."""
+        inference_us, anomaly = read_inference(logged.frame)
+        if anomaly is not None:
+            self._count(anomaly)
+        step = self.steps.get((self.workflow, 1))
+        if step is not None and inference_us is not None:
+            self._put(msgspec.structs.replace(step, inference_us=inference_us))
+
+    def _exchange(self, logged: LoggedEvent, event: Exchange) -> None:
+        told = tell(self.queue or Queue(), event, self._elapsed_us(logged))
+        self.queue = told.queue
+        if told.outcome is None or self.status != "running":
+            return
+        self.status = told.outcome
+        self.error = self.error or told.failure
 
     def _error(self, logged: LoggedEvent, event: Error) -> None:
         failure = _failure(event)
@@ -261,13 +333,15 @@ class _Folding:
 
     def _closed(self, logged: LoggedEvent, event: Closed) -> None:
         self.closed_at = logged.received_at
-        self.duration_us = self._elapsed_us(logged)
+        self.duration_us = self._duration_us(logged)
         self.close_reason = event.reason
+        self.definition = event.definition or self.definition
         if (event.trailing or event.trailing_base64) and event.reason != "refused":
             self._count("trailing_bytes")
         # A refusal is one whatever its body holds, a stream of somebody's with an output included.
-        if self.status == "running" or event.reason == "refused":
-            self.status = _status_at_close(event.reason)
+        # A client that left before the output came has cancelled the run, whatever came later.
+        if self.status == "running" or event.reason == "refused" or event.left_us is not None:
+            self.status = self._status_at_close(event.reason)
         if event.reason == "refused":
             # Upstream's status line came before any event, so this is the first failure.
             status = None if self.error is None else self.error.status
@@ -278,7 +352,32 @@ class _Folding:
             self.error = Failure(message=event.detail or event.reason)
         for key, step in self.steps.items():
             if step.status == "running":
-                self.steps[key] = msgspec.structs.replace(step, status="unfinished")
+                self.steps[key] = self._ended(step)
+
+    def _duration_us(self, logged: LoggedEvent) -> int | None:
+        """To the end of the stream; of a queued run to when it was seen done, if it was."""
+        if self.queue is not None and self.queue.completed_us is not None:
+            return self.queue.completed_us
+        return self._elapsed_us(logged)
+
+    def _status_at_close(self, reason: CloseReason) -> RunStatus:
+        if self.mode == "call" and reason == "eof":
+            return "completed"
+        if self.queue is not None and self.queue.cancel_requested:
+            return "cancelled"
+        return _status_at_close(reason)
+
+    def _ended(self, step: Step) -> Step:
+        """A step still running when the run is closed; an app called by itself ends with its run."""
+        if self.mode == "stream" or self.status not in ("completed", "failed"):
+            return msgspec.structs.replace(step, status="unfinished")
+        return msgspec.structs.replace(
+            step,
+            status=self.status,
+            finished_us=self.duration_us,
+            inference_us=step.inference_us or (self.queue and self.queue.inference_us),
+            error=self.error if self.status == "failed" else None,
+        )
 
     def _step_to_finish(self, logged: LoggedEvent, what: str) -> Step | None:
         """The running step an event ends: by step request id, else the node's latest.

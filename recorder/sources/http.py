@@ -15,6 +15,7 @@ from recorder import redaction
 from recorder.errors import BadTarget, MissingKey, UpstreamUnreachable
 
 DEFAULT_FAL_URL: Final = "https://fal.run"
+DEFAULT_QUEUE_URL: Final = "https://queue.fal.run"
 _FAL_HOSTS: Final = frozenset({"fal.run", "queue.fal.run"})
 _WORKFLOW = re.compile(r"workflows(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~-]+)+")
 _KEY = re.compile(r"[!-~]+")

@@ -15,6 +15,7 @@ import msgspec
 from recorder import chain
 from recorder.errors import LogError, RunClosed, SequenceConflict
 from recorder.events import NewEvent, lift
+from recorder.store.signal import CHANNEL
 from recorder.store.tables import events
 
 _COLUMNS: Final = ", ".join(column.name for column in events.columns)
@@ -100,7 +101,13 @@ def _statements(place: str, for_update: str, *, copies: bool) -> Statements:
 
 
 SQLITE: Final = _statements("?", "", copies=False)
-POSTGRES: Final = _statements("%s", " FOR UPDATE", copies=True)
+POSTGRES: Final = _statements("%s", " FOR UPDATE", copies=True)._replace(
+    # One statement for both: other processes hear of the commit the moment it is made.
+    move_head=(
+        "WITH moved AS (UPDATE log_head SET position = %s, chain = %s RETURNING position) "
+        f"SELECT pg_notify('{CHANNEL}', position::text) FROM moved"
+    )
+)
 
 
 _Row = tuple[Any, ...]

@@ -139,6 +139,11 @@ def _run_row(generation: int, run: Run) -> dict[str, object]:
         "as_of_position": run.as_of_position,
         "anomalies": json.dumps(dict(sorted(run.anomalies.items()))) if run.anomalies else "{}",
         "error": _failure_column(run.error),
+        "mode": run.mode,
+        "queue": None if run.queue is None else json.dumps(msgspec.structs.asdict(run.queue)),
+        "definition": run.definition,
+        "input_digest": run.input_digest,
+        "parent": run.parent,
     }
 
 

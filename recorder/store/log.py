@@ -22,7 +22,16 @@ from recorder.store.engine import Database
 from recorder.store.signal import CommitSignal
 from recorder.store.tables import events, log_head
 
-__all__ = ["EventLog", "Head", "Outcome", "Receipt", "SqlLog", "all_events", "run_events"]
+__all__ = [
+    "Appendable",
+    "EventLog",
+    "Head",
+    "Outcome",
+    "Receipt",
+    "SqlLog",
+    "all_events",
+    "run_events",
+]
 
 READ_BATCH: Final = 1_000
 """Events a reader takes per query."""
@@ -40,8 +49,8 @@ _ROWS_AT_ONCE: Final = 256
 _MAX_KNOWN_TAILS: Final = 100_000
 
 
-class EventLog(Protocol):
-    """What every implementation of the log does; the contract suite runs over all of them.
+class Appendable(Protocol):
+    """What the log writer needs of a log, which may be far away.
 
     Attributes:
         instance: Names who appends through this object; the runs it opens are its own as long as it
@@ -65,16 +74,26 @@ class EventLog(Protocol):
             LogUnavailable: Nothing is known to be committed; append the same batch again.
         """
 
+    def read_run(
+        self, request_id: str, after_seq: int = -1, limit: int = READ_BATCH
+    ) -> list[LoggedEvent]:
+        """Up to `limit` events of a run with a seq above `after_seq`, in order of seq."""
+
+
+class EventLog(Appendable, Protocol):
+    """What every implementation of the log does; the contract suite runs over all of them."""
+
     def head(self) -> Head:
         """The end of the log as committed."""
 
     def read(self, after: int = 0, limit: int = READ_BATCH) -> list[LoggedEvent]:
         """Up to `limit` events with a position above `after`, in order of position."""
 
-    def read_run(
-        self, request_id: str, after_seq: int = -1, limit: int = READ_BATCH
-    ) -> list[LoggedEvent]:
-        """Up to `limit` events of a run with a seq above `after_seq`, in order of seq."""
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        """The run's latest event; None where there is no such run."""
+
+    def count_erased(self, request_id: str) -> int:
+        """How many of the run's events have lost their frame."""
 
 
 class SqlLog:
@@ -127,6 +146,17 @@ class SqlLog:
         parameters = {"request_id": request_id, "after": after_seq, "limit": limit}
         with self._database.reading() as connection:
             return _batch(connection, _READ_RUN, parameters)
+
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        """See `EventLog.last_of_run`."""
+        with self._database.reading() as connection:
+            row = connection.execute(_LAST_OF_RUN, {"request_id": request_id}).one_or_none()
+        return None if row is None else LoggedEvent(*row)
+
+    def count_erased(self, request_id: str) -> int:
+        """See `EventLog.count_erased`."""
+        with self._database.reading() as connection:
+            return connection.execute(_ERASED, {"request_id": request_id}).scalar_one()
 
 
 def _batch(
@@ -192,6 +222,17 @@ def _reading(order: Column[int], *conditions: ColumnElement[bool]) -> Select[Any
 
 _READ: Final = _reading(events.c.position)
 _READ_RUN: Final = _reading(events.c.seq, events.c.request_id == bindparam("request_id"))
+_LAST_OF_RUN: Final = (
+    select(*events.c)
+    .where(events.c.request_id == bindparam("request_id"))
+    .order_by(events.c.seq.desc())
+    .limit(1)
+)
+_ERASED: Final = (
+    select(func.count())
+    .select_from(events)
+    .where(events.c.request_id == bindparam("request_id"), events.c.frame.is_(None))
+)
 _LONG_FRAMES: Final = select(events.c.position, events.c.frame).where(
     events.c.position.in_(bindparam("positions", expanding=True))
 )

@@ -112,10 +112,16 @@ runs = Table(
     Column("as_of_position", BigInt, nullable=False),
     Column("anomalies", Text, nullable=False),
     Column("error", Text),
+    Column("mode", Text, nullable=False, server_default="stream"),
+    Column("queue", Text),
+    Column("definition", Text),
+    Column("input_digest", Text),
+    Column("parent", Text),
     Index(None, "generation", "first_position"),
     Index(None, "generation", "workflow", "first_position"),
     Index(None, "generation", "status", "first_position"),
     Index(None, "generation", "opened_at"),
+    Index(None, "generation", "input_digest", "first_position"),
 )
 
 steps = Table(
@@ -136,3 +142,11 @@ steps = Table(
     Index(None, "generation", "step_request_id"),
     Index(None, "generation", "app_id", "request_id"),
 )
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("definition", LargeBinary, nullable=False),
+)
+"""Definitions of workflows, named by the sha256 of their bytes; runs name theirs."""

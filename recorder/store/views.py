@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from recorder.errors import BadQuery
 from recorder.events import lift
+from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step, StepKey
 from recorder.store.engine import Database
@@ -180,6 +181,7 @@ def _run(row: Row[Any], its_steps: dict[StepKey, Step]) -> Run:
     fields["anomalies"] = json.loads(row.anomalies)
     fields["error"] = _failure(row.error)
     fields["timed"] = bool(row.timed)
+    fields["queue"] = None if row.queue is None else Queue(**json.loads(row.queue))
     return Run(**fields, steps=its_steps)
 
 

@@ -47,7 +47,11 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "get /api/v1/runs/{request_id}",
         "get /api/v1/runs/{request_id}/events",
         "get /api/v1/runs/{request_id}/body",
+        "get /api/v1/runs/{request_id}/stream",
+        "get /api/v1/events",
+        "get /api/v1/definitions/{digest}",
         "get /api/v1/latency",
+        "post /api/v1/webhooks/fal",
     }
     for name, operation in operations(document):
         assert operation["summary"], name
@@ -61,7 +65,7 @@ def test_every_good_answer_has_an_example_of_its_model(document: dict[str, Any])
         assert good, name
         for status, answer in good.items():
             (content,) = answer["content"].values()
-            if content["schema"].get("format") == "binary":
+            if "$ref" not in content["schema"]:  # bytes, or JSON as somebody sent it
                 assert content["example"], name
                 continue
             model = MODELS[content["schema"]["$ref"].rpartition("/")[2]]
@@ -110,10 +114,11 @@ def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: 
     document = http.get("/api/v1/openapi.json").json()
     for name, operation in operations(document):
         method, _, path = name.partition(" ")
-        if method != "get" or path.endswith("/body"):
+        content = operation["responses"].get("200", {}).get("content", {})
+        if method != "get" or "application/json" not in content:
             continue
         answer = http.get(path.replace("{request_id}", "run"))
-        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        schema = content["application/json"]["schema"]
         model = MODELS[schema["$ref"].rpartition("/")[2]]
         model.model_validate(answer.json())
         assert set(answer.json()) == set(model.model_fields), name

@@ -54,6 +54,7 @@ def test_a_run_is_shown_whole(http: httpx.Client, sqlite_rec: Recorder) -> None:
         "workflow": WORKFLOW,
         "status": "failed",
         "source": "http",
+        "mode": "stream",
         "opened_at": "2023-11-14T22:13:20.000000Z",
         "closed_at": "2023-11-14T22:13:20.500000Z",
         "duration_us": 500_000,
@@ -91,6 +92,10 @@ def test_a_run_is_shown_whole(http: httpx.Client, sqlite_rec: Recorder) -> None:
         "as_of_position": 6,
         "first_event_us": 100_000,
         "close_reason": "eof",
+        "queue": None,
+        "definition": None,
+        "input_digest": None,
+        "parent": None,
     }
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 import recorder
+from api.proxy.app import is_for_proxy
 from api.server import ApiServer
-from api.slow_readers import WRITE_BYTES, DropsSlowReaders, SmallWrites, protocol
+from api.slow_readers import WRITE_BYTES, DropsSlowReaders, SmallWrites
 from recorder.bootstrap import Recorder
 from recorder.settings import Settings
 from tests.api.conftest import client_of
@@ -76,6 +76,7 @@ class _Connection(asyncio.Transport):
 
 class _Protocol(DropsSlowReaders):
     patience_s = 3_600
+    passes_through = staticmethod(is_for_proxy)
 
 
 def looks_at(*unsent_bytes: int) -> list[bool]:
@@ -120,10 +121,15 @@ def test_nobody_looks_at_a_reader_that_has_caught_up_or_gone() -> None:
     assert asyncio.run(timers()) == [True, None, True, None]
 
 
-def test_uvicorn_s_own_protocol_is_told_what_we_are_told() -> None:
-    made = protocol(7.0)
-    assert made.__mro__[1:3] == (DropsSlowReaders, AutoHTTPProtocol)
-    assert made.patience_s == 7.0  # type: ignore[attr-defined]
+def test_an_answer_that_only_passes_through_is_not_ours_to_end() -> None:
+    async def timer() -> object:
+        reader = _Protocol()
+        reader.scope = {"path": "/fal/workflows/o/n/stream"}
+        reader.connection_made(_Connection(1_000))
+        reader.pause_writing()
+        return reader._look_again
+
+    assert asyncio.run(timer()) is None
 
 
 def sent_through(path: str, *messages: Message) -> list[Message]:

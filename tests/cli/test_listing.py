@@ -132,6 +132,7 @@ def test_the_json_of_a_run_is_the_documented_one_and_the_same_each_time(cli: Cli
         "workflow",
         "status",
         "source",
+        "mode",
         "opened_at",
         "closed_at",
         "duration_us",
@@ -142,6 +143,10 @@ def test_the_json_of_a_run_is_the_documented_one_and_the_same_each_time(cli: Cli
         "as_of_position",
         "first_event_us",
         "close_reason",
+        "queue",
+        "definition",
+        "input_digest",
+        "parent",
     ]
     assert run["steps"][0] == {
         "node_id": "draw",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recorder.events import Closed, Event, LoggedEvent
+from recorder.events import Closed, LoggedEvent
 from recorder.projections.runs import Run, fold, new_run
 from recorder.projections.steps import Step
 from tests import builders
@@ -21,12 +21,12 @@ def at(seq: int) -> int:
     return seq * STEP_US
 
 
-def history(*whats: bytes | Event) -> list[LoggedEvent]:
+def history(*whats: builders.Happening) -> list[LoggedEvent]:
     """Events one after another, whatever they are."""
     return builders.logged(builders.new_event("run-1", seq, what) for seq, what in enumerate(whats))
 
 
-def folded(*whats: bytes | Event) -> Run:
+def folded(*whats: builders.Happening) -> Run:
     """The run those events make."""
     return fold(new_run("run-1"), history(*whats))
 

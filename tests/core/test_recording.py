@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recorder.bootstrap import Recorder
+from recorder.documents import as_bytes, as_text
 from recorder.errors import LogUnavailable, WriterClosed
 from recorder.events import Closed, Gap, Opened, Output, Submit, encode_document
 from recorder.projections.steps import Failure
-from recorder.recording import Recording, as_text, body_of, body_part, record_items
+from recorder.recording import Recording, body_part, record_items
 from recorder.writer import LogWriter
 from tests.builders import completion, frame, history, new_event, opened, output, submit
 from tests.clocks import ManualClock
@@ -32,7 +33,7 @@ def recorded_body(rec: Recorder, request_id: str) -> bytes:
     for logged in rec.events(request_id):
         event = logged.event
         if isinstance(event, Closed):
-            body += body_of(event)
+            body += as_bytes(event.trailing, event.trailing_base64)
         elif not isinstance(event, Opened):
             assert logged.frame is not None
             body += logged.frame
@@ -75,7 +76,7 @@ class TestTheBytes:
         *_, last = sqlite_rec.events("run-1")
         text, in_base64 = as_text(rest)
         assert last.event == Closed(reason="cut", trailing=text, trailing_base64=in_base64)
-        assert body_of(last.event) == rest
+        assert as_bytes(text, in_base64) == rest
 
     def test_of_a_block_over_the_limit_are_in_the_log_and_the_next_event_is_read(
         self, sqlite_rec: Recorder

@@ -134,6 +134,18 @@ PAYLOADS: Final = {
     "inference-true": output_of('{"timings": {"inference": true}}', bad_inference=1),
     "inference-null": output_of('{"timings": {"inference": null}}'),
     "timings-text": output_of('{"timings": "soon"}'),
+    "type-twice": Case(
+        body=submit("a") + data('{"type": "error", "node_id": "a", "type": "completion"}') + output(),
+        steps=done("a"), anomalies={"duplicate_keys": 1},
+    ),
+    "type-twice-in-disguise": Case(
+        body=submit("a") + data('{"type": "error", "node_id": "a", "\\u0074ype": "completion"}') + output(),
+        steps=done("a"), anomalies={"duplicate_keys": 1},
+    ),
+    "type-twice-and-unknown": within('{"type": "output", "type": "progress"}', unknown_type=1),
+    "output-twice": within('{"type": "completion", "node_id": "a", "output": 1, "output": {"timings": {"inference": -1}}}', duplicate_keys=1, bad_inference=1, repeated_completion=1),
+    "nan-twice": output_of('NaN, "output": NaN', duplicate_keys=1),
+    "keys-twice-within": output_of('{"type": "error", "type": "output", "timings": {}, "timings": {"inference": 1}}'),
     "ten-megabytes": Case(
         body=lambda: submit("a") + data(json.dumps({"type": "completion", "node_id": "a", "output": "x" * 10_000_000})) + output(),
         steps=done("a"),
@@ -144,6 +156,7 @@ IDS: Final = {
     "id-duplicate-keys": Case(
         body=data('{"type": "output", "type": "submit", "node_id": "a", "node_id": "b"}') + output(),
         steps=(("b", 1, "unfinished"),),
+        anomalies={"duplicate_keys": 1},
     ),
     "id-nul": named('"a\\u0000b"', reads_as=("a\0b",)),
     "id-lone-surrogates": named('"\\ud800"', '"\\udfff"', reads_as=("\ud800", "\udfff"), lenient_json=4),

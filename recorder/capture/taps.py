@@ -1,0 +1,174 @@
+"""Taps: what stands beside a request to fal and records it, never in its way.
+
+Whoever carries a request tells its tap what happens. Taps given out by `Capture` never raise and never
+wait: whatever fails inside is noted in the program's log, and the caller goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from recorder import redaction
+from recorder.capture.endpoints import Endpoint
+from recorder.documents import CloseReason, Mode, Opened, Source, as_text
+from recorder.events import Output
+from recorder.recording import Recording
+
+Headers = Sequence[tuple[str, str]]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A request to fal about to go out.
+
+    Attributes:
+        method: In capitals.
+        url: Where to, credentials and all; only its redacted form is recorded.
+        endpoint: What it asks for.
+        headers: As they are sent.
+        body: All of it.
+        parent: The run this one is a rerun of.
+    """
+
+    method: str
+    url: str
+    endpoint: Endpoint
+    headers: Headers = ()
+    body: bytes = b""
+    parent: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Call({self.method} {redaction.url(self.url)})"
+
+
+class Tap(Protocol):
+    """Told what becomes of a request, in this order; any of the last four ends it."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The run's id, once upstream has told it."""
+
+    def answered(self, status: int, headers: Headers) -> None:
+        """Upstream answered with a status."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Bytes of the body, as they came; told after they were passed on."""
+
+    def client_left(self) -> None:
+        """The client is gone; the body is read to its end all the same."""
+
+    def ended(self) -> None:
+        """The body is whole."""
+
+    def broke_off(self, reason: CloseReason, detail: str) -> None:
+        """The body ended before its end."""
+
+    def unanswered(self, reason: CloseReason, detail: str) -> None:
+        """The request went out, or may have, and no status came back."""
+
+    def unsent(self) -> None:
+        """The request certainly did not reach upstream; there is nothing to record."""
+
+
+class NoTap:
+    """Beside requests that are not recorded: takes everything and does nothing."""
+
+    request_id: str | None = None
+
+    def answered(self, status: int, headers: Headers) -> None:
+        """See `Tap`."""
+
+    def feed(self, chunk: bytes) -> None:
+        """See `Tap`."""
+
+    def client_left(self) -> None:
+        """See `Tap`."""
+
+    def ended(self) -> None:
+        """See `Tap`."""
+
+    def broke_off(self, reason: CloseReason, detail: str) -> None:
+        """See `Tap`."""
+
+    def unanswered(self, reason: CloseReason, detail: str) -> None:
+        """See `Tap`."""
+
+    def unsent(self) -> None:
+        """See `Tap`."""
+
+
+class RunTap:
+    """Beside a request whose answer is a run: a stream of events, or a plain call's answer."""
+
+    def __init__(self, call: Call, source: Source, mode: Mode, recording: Recording) -> None:
+        self._call = call
+        self._source = source
+        self._mode = mode
+        self._recording = recording
+        self._status: int | None = None
+        self._has_output = False
+        self._left = False
+
+    @property
+    def request_id(self) -> str | None:
+        """The run's id, once upstream has answered."""
+        return self._recording.request_id
+
+    def answered(self, status: int, headers: Headers) -> None:
+        """See `Tap`."""
+        self._status = status
+        self._recording.open(opened(self._call, self._source, self._mode, status, headers))
+
+    def feed(self, chunk: bytes) -> None:
+        """See `Tap`."""
+        events = self._recording.feed(chunk)
+        if not self._has_output and any(isinstance(event, Output) for event in events):
+            self._has_output = True
+
+    def client_left(self) -> None:
+        """See `Tap`. A client that leaves once it has the output has seen its run to the end."""
+        if not self._has_output:
+            self._left = True
+            self._recording.client_left()
+
+    def ended(self) -> None:
+        """See `Tap`."""
+        if self._status is not None and self._status >= 300:
+            self._recording.close("refused", f"upstream answered {self._status}")
+        else:
+            self._recording.close("client_gone" if self._left else "eof", whole=True)
+
+    def broke_off(self, reason: CloseReason, detail: str) -> None:
+        """See `Tap`."""
+        if self._status is not None and self._status >= 300:
+            reason, detail = "refused", f"upstream answered {self._status}, then {detail}"
+        self._recording.close("client_gone" if self._left else reason, detail)
+
+    def unanswered(self, reason: CloseReason, detail: str) -> None:
+        """See `Tap`. It may have been paid for, so there is a run, with an id of ours."""
+        self._recording.open(opened(self._call, self._source, self._mode, None, ()))
+        self._recording.close(reason, detail)
+
+    def unsent(self) -> None:
+        """See `Tap`."""
+
+
+def opened(call: Call, source: Source, mode: Mode, status: int | None, headers: Headers) -> Opened:
+    """The document a run begins with."""
+    text, in_base64 = as_text(call.body)
+    named = {name.lower(): value for name, value in headers}
+    return Opened(
+        workflow=call.endpoint.app,
+        source=source,
+        mode=mode,
+        upstream_request_id=named.get("x-fal-request-id"),
+        url=redaction.url(call.url),
+        input=text,
+        input_base64=in_base64,
+        request_headers=redaction.headers(call.headers),
+        status=status,
+        response_headers=redaction.headers(headers),
+        parent=call.parent,
+    )
