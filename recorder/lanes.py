@@ -133,6 +133,11 @@ class Parcel(msgspec.Struct, eq=False):
         return not self.events and self.loss is None
 
     @property
+    def is_plain(self) -> bool:
+        """Whether its events are all there is to it: nobody waits, and nothing is lost."""
+        return self.lane is not None and self.acknowledged is None and self.loss is None
+
+    @property
     def must_wait(self) -> bool:
         """Whether the lane's id is still to be settled by another parcel."""
         return self.lane is not None and not self.lane.opened and not self.opens

@@ -41,6 +41,9 @@ HIGH_WATER_BYTES: Final = 16 * 1024 * 1024
 MAX_QUEUED_BYTES: Final = 96 * 1024 * 1024
 """More than this waiting is given up."""
 
+_GATHER_S: Final = 0.25
+"""While the log is away, what is sent within this time shares a file of the spool."""
+
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 5.0
 
@@ -306,23 +309,32 @@ class LogWriter:
         while (left_s := until - time.monotonic()) > 0:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closing, left_s)
+                self._changed.wait_for(self._file_is_full, min(left_s, _GATHER_S))
                 closing = self._closing
             self._set_aside_queue()
             if closing:
                 time.sleep(min(left_s, _FIRST_PAUSE_S))
                 return
 
-    def _set_aside_queue(self) -> None:
-        while self._queue:
-            self._set_aside()
+    def _file_is_full(self) -> bool:
+        return self._closing or self._queued_bytes > HIGH_WATER_BYTES
 
-    def _set_aside(self) -> None:
+    def _set_aside_queue(self) -> None:
+        """Sets aside what is queued by now; what comes meanwhile is for the next time."""
+        left = len(self._queue)
+        while left > 0 and (taken := self._set_aside()):
+            left -= taken
+
+    def _set_aside(self) -> int:
+        """Sets a group aside; returns how many parcels that were."""
         with self._changed:
             number, group = self._take_group()
             if not group:
-                return
+                return 0
             entry = self._backlog.reserve(number, group)
+        taken = len(group)
         self._backlog.settle(entry)
+        return taken
 
     def _keep(self) -> None:
         """Sets groups aside as long as the queue is too long for memory."""
