@@ -21,7 +21,16 @@ from recorder.store.engine import Database
 from recorder.store.signal import CommitSignal
 from recorder.store.tables import events, log_head
 
-__all__ = ["EventLog", "Head", "Outcome", "Receipt", "SqlLog", "all_events", "run_events"]
+__all__ = [
+    "AppendLog",
+    "EventLog",
+    "Head",
+    "Outcome",
+    "Receipt",
+    "SqlLog",
+    "all_events",
+    "run_events",
+]
 
 READ_BATCH: Final = 1_000
 """Events a reader takes per query."""
@@ -36,17 +45,15 @@ whole result into memory before it hands out the first row. `READ_BATCH` short o
 _MAX_KNOWN_TAILS: Final = 100_000
 
 
-class EventLog(Protocol):
-    """What every implementation of the log does; the contract suite runs over all of them.
+class AppendLog(Protocol):
+    """What a log writer needs of a log, be it here or behind a recorder service.
 
     Attributes:
         instance: Names who appends through this object; the runs it opens are its own as long as it
             shows signs of life, see `recorder.lease`.
-        commits: Tells of commits made through this object.
     """
 
     instance: str
-    commits: CommitSignal
 
     def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
         """Appends events in one transaction; durable on return.
@@ -61,16 +68,26 @@ class EventLog(Protocol):
             LogUnavailable: Nothing is known to be committed; append the same batch again.
         """
 
+    def read_run(
+        self, request_id: str, after_seq: int = -1, limit: int = READ_BATCH
+    ) -> list[LoggedEvent]:
+        """Up to `limit` events of a run with a seq above `after_seq`, in order of seq."""
+
+
+class EventLog(AppendLog, Protocol):
+    """What every implementation of the log does; the contract suite runs over all of them.
+
+    Attributes:
+        commits: Tells of commits made through this object.
+    """
+
+    commits: CommitSignal
+
     def head(self) -> Head:
         """The end of the log as committed."""
 
     def read(self, after: int = 0, limit: int = READ_BATCH) -> list[LoggedEvent]:
         """Up to `limit` events with a position above `after`, in order of position."""
-
-    def read_run(
-        self, request_id: str, after_seq: int = -1, limit: int = READ_BATCH
-    ) -> list[LoggedEvent]:
-        """Up to `limit` events of a run with a seq above `after_seq`, in order of seq."""
 
 
 class SqlLog:
