@@ -16,11 +16,11 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import health, latency, runs
+from api.routes import health, ingest, latency, runs
 from recorder.bootstrap import Recorder
 
 GRACE_S: Final = 10.0
-_ROUTERS: Final = (health.router, latency.router, runs.router)
+_ROUTERS: Final = (health.router, ingest.router, latency.router, runs.router)
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
 

@@ -82,3 +82,11 @@ class ClientGone(ApiError):
 
 class UpstreamSilent(ApiError):
     """A request was passed on and no answer came; sent again, it may be paid for twice."""
+
+
+class NotEvents(ApiError):
+    """A request body is sent as none of the types that events come as."""
+
+    def __init__(self, *taken: str) -> None:
+        self.taken = taken
+        super().__init__(f"send the body with content-type: {' or '.join(taken)}")

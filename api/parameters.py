@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from analytics.latency import DIMENSIONS, LatencyQuery
 from api.cursor import MAX_INTEGER
-from api.examples import REQUEST_ID
+from api.examples import INSTANCE, REQUEST_ID
 from api.times import MomentParameter
 from recorder.errors import BadQuery
 from recorder.projections.runs import RunStatus
@@ -30,6 +30,15 @@ def _run_id(
 
 
 RunId = Annotated[str, Depends(_run_id)]
+
+Instance = Annotated[
+    str,
+    Path(
+        description="The recorder's name, as `opened` events give it.",
+        pattern="^[A-Za-z0-9._-]{1,100}$",
+        examples=[INSTANCE],
+    ),
+]
 
 
 class _Parameters(BaseModel):
@@ -70,6 +79,21 @@ class EventsParameters(_Parameters):
     after: int = Field(-1, description="Events with a `seq` above this.", ge=-1, le=MAX_INTEGER)
     limit: int = Field(200, description="Events a page; large ones make it shorter.", ge=1, le=1000)
     frames: bool = Field(False, description="Whether to add the bytes of every frame, in base64.")
+
+
+class IngestParameters(_Parameters):
+    """What is to be known of an event stream that is sent in; lines tell it themselves."""
+
+    workflow: str | None = Field(
+        None, description="The endpoint id, where the run begins with this body. Streams only."
+    )
+    first_seq: int | None = Field(
+        None,
+        description="The `seq` of the body's first frame, by default 1; more, to go on with a run "
+        "whose body broke off. Streams only.",
+        ge=1,
+        le=MAX_INTEGER,
+    )
 
 
 class LatencyParameters(_Parameters):

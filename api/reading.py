@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from analytics.latency import LatencyQuery, LatencyReport, latency
 from api.background import BackgroundRun, BackgroundRuns
+from api.ingest import Ingest
 from recorder.bootstrap import Recorder
 from recorder.errors import (
     BadTarget,
@@ -48,10 +49,12 @@ class Service:
 
     Attributes:
         background: The runs started here.
+        ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
     def __init__(self, rec: Recorder, *, max_background_runs: int) -> None:
         self.background = BackgroundRuns(rec, limit=max_background_runs)
+        self.ingest = Ingest(rec)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
