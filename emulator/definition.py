@@ -86,6 +86,12 @@ def parse(document: Any) -> Definition:
     return definition
 
 
+def editor_contents(document: dict[str, Any]) -> dict[str, Any]:
+    """The ``contents`` of a definition in any of the shapes, as the editor keeps them."""
+    contents, nodes, _ = _find_nodes(document)
+    return contents or {"nodes": nodes}
+
+
 def _find_nodes(document: dict[str, Any]) -> tuple[dict[str, Any], Any, Location]:
     """The ``contents`` (empty for a flat map), the map of nodes and where that map stands."""
     inner = document.get("contents")

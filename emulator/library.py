@@ -21,10 +21,11 @@ class WorkflowFileError(Exception):
 
 @dataclass(frozen=True)
 class Workflow:
-    """A definition and the id it is called by, ``owner/name``."""
+    """A definition, the document it was read from and the id it is called by, ``owner/name``."""
 
     id: str
     definition: Definition
+    document: Any
 
 
 def load(folder: Path | None, documents: Mapping[str, Any]) -> dict[str, Workflow]:
@@ -38,7 +39,7 @@ def load(folder: Path | None, documents: Mapping[str, Any]) -> dict[str, Workflo
     if folder is not None:
         workflows |= _read_folder(folder)
     for workflow_id, document in documents.items():
-        workflows[workflow_id] = Workflow(workflow_id, _parse(document, workflow_id))
+        workflows[workflow_id] = _read(workflow_id, document, workflow_id)
     return workflows
 
 
@@ -51,7 +52,7 @@ def _read_folder(folder: Path) -> dict[str, Workflow]:
         workflow_id = _id_of(path.relative_to(folder), document)
         if workflow_id in found:
             raise WorkflowFileError(f"{path}: {workflow_id!r} is already in {origin[workflow_id]}")
-        found[workflow_id] = Workflow(workflow_id, _parse(document, str(path)))
+        found[workflow_id] = _read(workflow_id, document, str(path))
         origin[workflow_id] = path
     return found
 
@@ -66,9 +67,9 @@ def _read_files(folder: Path) -> Iterator[tuple[Path, Any]]:
             raise WorkflowFileError(f"{path}: {error}") from None
 
 
-def _parse(document: Any, origin: str) -> Definition:
+def _read(workflow_id: str, document: Any, origin: str) -> Workflow:
     try:
-        return parse(document)
+        return Workflow(workflow_id, parse(document), document)
     except Invalid as error:
         raise WorkflowFileError(f"{origin}: {error}") from None
 

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from emulator.app import Emulator, create_app
+from emulator.app import create_app
+from emulator.context import Emulator
 from emulator.settings import EmulatorSettings
 from emulator.wire import TRANSPORT
 
@@ -27,7 +28,7 @@ class EmulatorServer:
     """A context manager with an emulator on a local port, served from a thread.
 
     It accepts connections as soon as the block is entered. Leaving the block breaks open streams,
-    cancels their runs and waits for the thread. One use per instance.
+    cancels all runs, queued ones too, and waits for the thread. One use per instance.
 
     Args:
         settings: Options of the emulator.
@@ -42,7 +43,9 @@ class EmulatorServer:
     def __init__(
         self, settings: EmulatorSettings | None = None, port: int = 0, host: str = "127.0.0.1"
     ) -> None:
+        settings = settings or EmulatorSettings()
         self._address = (host, port)
+        self._queue_path = settings.queue_path
         self._server = _Server(create_app(settings), log_config=None)
         self._thread = threading.Thread(target=self._serve, name="emulator", daemon=True)
         self._socket: socket.socket | None = None
@@ -69,6 +72,11 @@ class EmulatorServer:
         if self._socket is None:
             raise RuntimeError("the emulator has not been started")
         return f"http://{self._address[0]}:{self._port}"
+
+    @property
+    def queue_url(self) -> str:
+        """Base URL of the queue, in the place of ``https://queue.fal.run``."""
+        return f"{self.url}{self._queue_path}"
 
     def _serve(self) -> None:
         assert self._socket is not None
@@ -120,7 +128,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which says when it listens and breaks the emulator's open runs when it stops."""
+    """uvicorn, which says when it listens and ends the emulator's open runs when it stops."""
 
     def __init__(self, app: Starlette, log_config: dict[str, Any] | None) -> None:
         config = uvicorn.Config(
@@ -143,3 +151,4 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._emulator.stopping.set()
         await super().shutdown(sockets)
+        await self._emulator.close()

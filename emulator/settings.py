@@ -87,6 +87,22 @@ class StreamFaults(_Model):
     stall_s: Seconds = 0.0
 
 
+class WebhookFaults(_Model):
+    """How a queued run's webhook goes wrong.
+
+    Attributes:
+        bad_signature: Sign something else than what is sent.
+        age_s: Let the timestamp, signed as it should be, lie so far in the past.
+        deliveries: Deliver so many times, even to a receiver that has accepted; 0 is never.
+        payload_error: Say in place of the payload that it could not be written as JSON.
+    """
+
+    bad_signature: bool = False
+    age_s: Seconds = 0.0
+    deliveries: Annotated[int, Field(ge=0, le=10)] = 1
+    payload_error: bool = False
+
+
 class Faults(_Model):
     """Behaviour of a run: what the header ``x-emulator-fault`` carries.
 
@@ -96,6 +112,7 @@ class Faults(_Model):
 
     apps: dict[str, AppFaults] = {}
     stream: StreamFaults = StreamFaults()
+    webhook: WebhookFaults = WebhookFaults()
     seed: int | None = None
 
     def overridden_by(self, other: Faults) -> Faults:
@@ -103,6 +120,7 @@ class Faults(_Model):
         return Faults(
             apps=self.apps | other.apps,
             stream=other.stream if "stream" in other.model_fields_set else self.stream,
+            webhook=other.webhook if "webhook" in other.model_fields_set else self.webhook,
             seed=other.seed if "seed" in other.model_fields_set else self.seed,
         )
 
@@ -111,13 +129,41 @@ class Faults(_Model):
         return self.apps.get(app) or self.apps.get(EVERY_APP) or AppFaults()
 
 
+class QueueSettings(_Model):
+    """The queue and the webhooks that report its runs.
+
+    Attributes:
+        runners: How many runs are in progress at once; the others wait.
+        kept_results: How many ended requests can still be asked for; the oldest go first.
+        kept_bytes: How long their results may be together, written as JSON.
+        webhook_tries: How often a webhook is offered to a receiver that does not accept it.
+        webhook_pause_s: The pause after the first try; it doubles with every further one.
+        webhook_timeout_s: How long a receiver may take to answer.
+        webhook_user_id: The account webhooks are sent for.
+        webhook_key_seed: 32 bytes in hexadecimal from which the signing key is made; without them
+            every start makes a new one.
+    """
+
+    runners: Annotated[int, Field(ge=1)] = 2
+    kept_results: Annotated[int, Field(ge=1)] = 1000
+    kept_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    webhook_tries: Annotated[int, Field(ge=1, le=10)] = 3
+    webhook_pause_s: Seconds = 0.5
+    webhook_timeout_s: Annotated[Seconds, Field(gt=0)] = 15.0
+    webhook_user_id: Annotated[str, Field(pattern=r"^[!-~]+$")] = "emulator"
+    webhook_key_seed: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+
+
 class EmulatorSettings(_Model):
     r"""All options of an emulator.
 
     Attributes:
         workflows_dir: A folder of definitions, offered beside the shipped ones.
         workflows: More definitions by id (``owner/name``); they win over files.
-        apps, stream, seed: As in `Faults`, for every run.
+        apps, stream, webhook, seed: As in `Faults`, for every run.
+        queue: The queue.
+        queue_only: Be fal's queue host: serve the queue at the root, and no plain calls or streams.
+        require_key: Refuse calls without a key (true), or without one of these keys.
         ping_interval_s: Time between two keep-alive comments.
         max_body_bytes: Longer request bodies are answered with 413.
         media_bytes: How much produced media is kept; the least recently used goes first.
@@ -128,7 +174,11 @@ class EmulatorSettings(_Model):
     workflows: dict[str, Any] = {}
     apps: dict[str, AppFaults] = {}
     stream: StreamFaults = StreamFaults()
+    webhook: WebhookFaults = WebhookFaults()
     seed: int | None = None
+    queue: QueueSettings = QueueSettings()
+    queue_only: bool = False
+    require_key: bool | tuple[str, ...] = False
     ping_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
     max_body_bytes: Annotated[int, Field(gt=0)] = 16 * 1024 * 1024
     media_bytes: Annotated[int, Field(gt=0)] = 256 * 1024 * 1024
@@ -147,7 +197,12 @@ class EmulatorSettings(_Model):
     @property
     def faults(self) -> Faults:
         """What applies to a run whose request says nothing."""
-        return Faults(apps=self.apps, stream=self.stream, seed=self.seed)
+        return Faults(apps=self.apps, stream=self.stream, webhook=self.webhook, seed=self.seed)
+
+    @property
+    def queue_path(self) -> str:
+        """What goes before the paths of the queue."""
+        return "" if self.queue_only else "/queue"
 
 
 def read_faults(raw: bytes) -> Faults:

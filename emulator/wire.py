@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from emulator.execution import Event
 from emulator.json_text import write_json
+from emulator.outcome import Outcome
 from emulator.settings import StreamFaults
 from recorder import sse
 
@@ -44,7 +45,7 @@ class JsonAnswer(Response):
 
 @dataclass
 class RunAnswer:
-    """An ASGI application that plays one run, as a stream or as a single JSON answer.
+    """An ASGI application that plays events, as a stream or (a run's) as a single JSON answer.
 
     It ends early when the client leaves, when the server stops or when a fault asks for a cut; the
     run's tasks are then cancelled. A stream that did not reach its end is never ended cleanly.
@@ -73,7 +74,7 @@ class RunAnswer:
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
         sent_events = 0
-        await self._stall_or_cut(sent_events)
+        await _stall_or_cut(self.faults, sent_events)
         async with aclosing(_with_pings(self.events, self.ping_interval_s)) as chunks:
             async for event in chunks:
                 if event is None:
@@ -85,27 +86,17 @@ class RunAnswer:
                     raise Cut
                 await _write(send, frame)
                 sent_events += 1
-                await self._stall_or_cut(sent_events)
+                await _stall_or_cut(self.faults, sent_events)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         last: Event = {}
-        seen = 0
-        await self._stall_or_cut(seen)
-        async with aclosing(self.events) as events:
+        async with aclosing(unstreamed(self.events, self.faults)) as events:
             async for event in events:
-                if seen == self.faults.cut_after_events:
-                    raise Cut
-                last, seen = event, seen + 1
-                await self._stall_or_cut(seen)
-        status, body = _outcome(last)
-        await JsonAnswer(body, status, ensure_ascii=self.ensure_ascii)(scope, receive, send)
-
-    async def _stall_or_cut(self, events: int) -> None:
-        if events == self.faults.stall_after_events:
-            await asyncio.sleep(self.faults.stall_s)
-        if events == self.faults.cut_after_events and not self.faults.cut_extra_bytes:
-            raise Cut
+                last = event
+        end = Outcome.of(last)
+        answer = JsonAnswer(end.body, end.status, ensure_ascii=self.ensure_ascii)
+        await answer(scope, receive, send)
 
     def _frame(self, event: Event) -> bytes:
         return sse.encode(write_json(event, ensure_ascii=self.ensure_ascii), newline=NEWLINE)
@@ -116,10 +107,28 @@ def ping() -> bytes:
     return sse.comment(f"ping - {datetime.now(UTC)}", newline=NEWLINE)
 
 
-def _outcome(last: Event) -> tuple[int, Any]:
-    if last.get("type") == "error":
-        return last["error"]["status"], last["error"]["body"]
-    return 200, last.get("output")
+async def unstreamed(events: AsyncGenerator[Event], faults: StreamFaults) -> AsyncGenerator[Event]:
+    """The events of a run that nobody streams, stalling where its faults say so.
+
+    Raises:
+        Cut: the faults break the run here.
+    """
+    async with aclosing(events):
+        seen = 0
+        await _stall_or_cut(faults, seen)
+        async for event in events:
+            if seen == faults.cut_after_events:
+                raise Cut
+            yield event
+            seen += 1
+            await _stall_or_cut(faults, seen)
+
+
+async def _stall_or_cut(faults: StreamFaults, events: int) -> None:
+    if events == faults.stall_after_events:
+        await asyncio.sleep(faults.stall_s)
+    if events == faults.cut_after_events and not faults.cut_extra_bytes:
+        raise Cut
 
 
 async def _write(send: Send, chunk: bytes) -> None:

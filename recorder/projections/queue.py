@@ -20,7 +20,10 @@ from recorder.projections.steps import MAX_BODY_CHARACTERS, Failure
 _NO_RESULT: Final = frozenset({401, 403, 404, 408, 429})
 """Answers to the question for a result that say nothing about the run."""
 
-Outcome = Literal["completed", "failed"]
+_CANCELLED: Final = 499
+"""What the result of a run says that was cancelled in time."""
+
+Outcome = Literal["completed", "failed", "cancelled"]
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +138,8 @@ def _result(queue: Queue, exchange: Exchange, at_us: int | None) -> Told:
         return Told(_done(queue, at_us), "completed")
     if queue.completed_us is None and status != 422:
         return Told(queue)  # fal answers 400 while a run is still under way
+    if status == _CANCELLED and queue.cancel_requested:
+        return Told(_done(queue, at_us), "cancelled")
     failure = Failure(message=f"the result is a {status}", status=status, body=_body(exchange))
     return Told(_done(queue, at_us), "failed", failure)
 

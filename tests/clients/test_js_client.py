@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any
 
-import pytest
-
 from recorder.bootstrap import Recorder
+from tests.clients.node import needs_node, run_script
 from tests.clients.relay import Relay
 from tests.clients.seen import STICKER, STICKER_TYPES, recorded_payloads, step_states
 
-JS = Path(__file__).parent / "js"
-NODE = shutil.which("node")
-
-pytestmark = pytest.mark.skipif(
-    NODE is None or not (JS / "node_modules/@fal-ai/client").is_dir(),
-    reason="needs Node and `npm ci` in tests/clients/js (make test does it where npm is found)",
-)
+pytestmark = needs_node
 
 
 def stream_with_js(relay: Relay, arguments: dict[str, Any]) -> Any:
-    assert NODE is not None
-    finished = subprocess.run(
-        [NODE, "stream.mjs", f"{relay.url}/{STICKER}/stream", STICKER, json.dumps(arguments)],
-        cwd=JS,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
+    url = f"{relay.url}/{STICKER}/stream"
+    return run_script("stream.mjs", url, STICKER, json.dumps(arguments))
 
 
 def test_what_the_js_client_saw_is_what_was_recorded(rec: Recorder, relay: Relay) -> None:

@@ -117,6 +117,8 @@ def test_a_run_somebody_cancelled_is_cancelled_unless_it_was_done_already() -> N
     timeout = Closed(reason="timeout")
     assert folded(QUEUED, cancel, timeout).status == "cancelled"
     assert folded(QUEUED, cancel, RESULT, EOF).status == "completed"
+    gone = exchange("result", 499, {"detail": "cancelled"})
+    assert folded(QUEUED, cancel, DONE, gone, EOF).status == "cancelled"
     too_late = exchange("cancel", 400, {"status": "ALREADY_COMPLETED"})
     assert folded(QUEUED, too_late, timeout).status == "interrupted"
 

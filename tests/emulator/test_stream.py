@@ -292,6 +292,7 @@ def test_the_index_lists_what_can_be_called(client: httpx.Client) -> None:
         "input": ["prompt", "seed", "num_images", "image_size"],
         "url": f"{str(client.base_url).rstrip('/')}{STICKER}",
         "stream_url": f"{str(client.base_url).rstrip('/')}{STICKER}/stream",
+        "queue_url": f"{str(client.base_url).rstrip('/')}/queue{STICKER}",
     }
 
 
