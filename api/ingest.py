@@ -120,7 +120,7 @@ class Ingest:
     @asynccontextmanager
     async def _giving_signs_of_life(self, owner: str | None) -> AsyncIterator[None]:
         """Keeps the run of an upload open as long as its body comes in."""
-        if owner is None:
+        if not owner:
             yield
             return
         beating = asyncio.create_task(self._beat_on(owner))

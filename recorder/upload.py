@@ -30,7 +30,7 @@ class Begun(msgspec.Struct, frozen=True):
     """A run the log holds already.
 
     Attributes:
-        owner: The recorder of the run, if it came in as an upload; nobody else's is kept alive.
+        owner: The recorder named where the run came in by others; no recorder of ours is kept alive.
         elapsed_us: Of its last event.
     """
 

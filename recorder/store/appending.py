@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from recorder import chain
-from recorder.errors import EventRefused, LogError, RunClosed, SequenceConflict
+from recorder.errors import LogError, RunClosed, SequenceConflict
 from recorder.events import NewEvent, lift
 from recorder.store.tables import events
 
@@ -56,7 +56,7 @@ class Tail(msgspec.Struct):
     closed: bool
 
 
-Outcome = Receipt | SequenceConflict | RunClosed | EventRefused
+Outcome = Receipt | SequenceConflict | RunClosed
 
 
 class Statements(NamedTuple):

@@ -55,8 +55,8 @@ class AppendLog(Protocol):
 
     instance: str
 
-    def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
-        """Appends events in one transaction; durable on return.
+    def append(self, batch: Sequence[NewEvent]) -> Sequence[Receipt | LogError]:
+        """Appends events; durable on return.
 
         Idempotent: an event that already stands at its `(request_id, seq)` with the same bytes
         gets its first receipt again. One event's refusal does not touch the others.
@@ -82,6 +82,9 @@ class EventLog(AppendLog, Protocol):
     """
 
     commits: CommitSignal
+
+    def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        """See `AppendLog.append`; all of it is one transaction."""
 
     def head(self) -> Head:
         """The end of the log as committed."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from api import models, problems
 from api.app import create_app
 from api.problems import Problem
+from recorder import lines, sse
 from recorder.bootstrap import Recorder
 from tests.builders import one_step_run
 
@@ -46,7 +47,10 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "post /api/v1/runs",
         "get /api/v1/runs/{request_id}",
         "get /api/v1/runs/{request_id}/events",
+        "post /api/v1/runs/{request_id}/events",
         "get /api/v1/runs/{request_id}/body",
+        "post /api/v1/events",
+        "put /api/v1/recorders/{instance}",
         "get /api/v1/latency",
     }
     for name, operation in operations(document):
@@ -82,9 +86,22 @@ def test_every_bad_answer_is_a_problem_with_examples(document: dict[str, Any]) -
                 assert Problem.model_validate(example["value"]).status == int(status)
 
 
-def test_a_request_body_has_an_example(document: dict[str, Any]) -> None:
-    body = document["paths"]["/api/v1/runs"]["post"]["requestBody"]["content"]
-    models.StartModel.model_validate(body["application/json"]["example"])
+def test_every_request_body_has_an_example(document: dict[str, Any]) -> None:
+    shown = {
+        (path, media_type): content["example"]
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for media_type, content in operation.get("requestBody", {"content": {}})["content"].items()
+    }
+    one, many = "/api/v1/runs/{request_id}/events", "/api/v1/events"
+    models.StartModel.model_validate(shown.pop(("/api/v1/runs", "application/json")))
+    [event] = lines.decode(shown.pop((one, "application/x-ndjson")).encode(), "run")
+    [addressed] = lines.decode(shown.pop((many, "application/x-ndjson")).encode())
+    assert event.frame == addressed.frame
+    assert [
+        frame.data for frame in sse.Decoder().feed(shown.pop((one, "text/event-stream")).encode())
+    ]
+    assert shown == {}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
