@@ -29,8 +29,6 @@ _PARCEL_EVENTS: Final = 500
 _MAX_UNACKNOWLEDGED: Final = 256
 """Chunks of a body read ahead of the log."""
 
-_BEATS_PER_LEASE: Final = 4
-
 Refusal = SequenceConflict | RunClosed
 
 
@@ -134,7 +132,7 @@ class Ingest:
 
     async def _beat_on(self, owner: str) -> None:
         while True:
-            await asyncio.sleep(self._rec.settings.lease_s / _BEATS_PER_LEASE)
+            await asyncio.sleep(self._rec.settings.lease_s / lease.BEATS_PER_LEASE)
             with suppress(LogUnavailable):  # the next one may come through
                 await run_in_threadpool(self.beat, owner)
 

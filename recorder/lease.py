@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 LEASE_S: Final = 10.0
 """How long a recorder may be silent. Its runs are closed within twice this time of its death."""
 
-_BEATS_PER_LEASE: Final = 4
+BEATS_PER_LEASE: Final = 4
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class Watch:
         self._log = log
         self._clock = clock or SystemClock()
         self._lease_us = round(lease_s * 1_000_000)
-        self._pause_s = lease_s / _BEATS_PER_LEASE
+        self._pause_s = lease_s / BEATS_PER_LEASE
         self._seen: dict[str, _Seen] = {}
 
     def run(self, stop: threading.Event) -> None:

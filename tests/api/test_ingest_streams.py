@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 import recorder
 from api.models import ReceiptsModel
@@ -20,6 +21,7 @@ from recorder.lease import Watch
 from recorder.recording import body_part
 from recorder.settings import Settings
 from recorder.store.log import SqlLog, run_events
+from recorder.store.tables import recorders
 from recorder.upload import Upload, find
 from tests.api.asserts import problem, wrong_fields
 from tests.api.conftest import client_of
@@ -248,10 +250,9 @@ def test_a_silent_body_keeps_its_run_while_it_lasts_and_then_loses_it(
 
 def beats(rec: Recorder, instance: str) -> int | None:
     """The beat of a recorder, None before its first."""
+    query = select(recorders.c.beat).where(recorders.c.instance == instance)
     with rec.database.reading() as connection:
-        return connection.exec_driver_sql(
-            "SELECT beat FROM recorders WHERE instance = ?", (instance,)
-        ).scalar()
+        return connection.execute(query).scalar()
 
 
 def test_a_body_taken_whole_leaves_no_sign_of_life_behind(
