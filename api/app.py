@@ -20,6 +20,7 @@ from api.routes import (
     definitions,
     diff,
     health,
+    ingest,
     latency,
     portable,
     runs,
@@ -34,6 +35,7 @@ from recorder.capture import Capture
 GRACE_S: Final = 10.0
 _ROUTERS: Final = (
     health.router,
+    ingest.router,
     latency.router,
     diff.router,
     portable.router,

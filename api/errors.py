@@ -110,3 +110,11 @@ class KeysUnavailable(ApiError):
 
     def __init__(self) -> None:
         super().__init__("the keys webhooks are signed with are not known and cannot be fetched")
+
+
+class NotEvents(ApiError):
+    """A request body is sent as none of the types that events come as."""
+
+    def __init__(self, *taken: str) -> None:
+        self.taken = taken
+        super().__init__(f"send the body with content-type: {' or '.join(taken)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 REQUEST_ID: Final = "d778bdf4-0275-47c2-9f23-16c27041cbeb"
+INSTANCE: Final = "5b0e3c1e-6a52-4f0f-9a0b-0d6f5d0c7f11"
 
 STEP: Final[dict[str, Any]] = {
     "node_id": "stable_diffusion_xl",
@@ -170,6 +171,27 @@ REPORT: Final[dict[str, Any]] = {
     "payload_error": None,
 }
 WEBHOOK: Final[dict[str, Any]] = {"request_id": REQUEST_ID}
+EVENT_LINE: Final[dict[str, Any]] = {
+    "seq": 1,
+    "type": "submit",
+    "received_at": "2025-01-31T12:00:00.120417Z",
+    "elapsed_us": 120_417,
+    "frame": 'data: {"type": "submit", "node_id": "stable_diffusion_xl"}\r\n\r\n',
+}
+ADDRESSED_EVENT_LINE: Final[dict[str, Any]] = {"request_id": REQUEST_ID} | EVENT_LINE
+_RECEIPT: Final[dict[str, Any]] = {
+    "position": 1202,
+    "chain": "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
+}
+RECEIPTS: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "receipts": [{"seq": 1, **_RECEIPT}],
+    "next_seq": 2,
+}
+OUTCOMES: Final[dict[str, Any]] = {
+    "outcomes": [_RECEIPT, {"problem": "sequence-conflict", "next_seq": 2}]
+}
+SIGN_OF_LIFE: Final[dict[str, Any]] = {"instance": INSTANCE, "lease_s": 10.0}
 
 _MEASURE: Final[dict[str, Any]] = {
     "count": 412,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from analytics.latency import DIMENSIONS, LatencyQuery
 from api.cursor import MAX_INTEGER
-from api.examples import REQUEST_ID
+from api.examples import INSTANCE, REQUEST_ID
 from api.following import EventFilter
 from api.replaying import Playing
 from api.times import MomentParameter
@@ -36,6 +36,15 @@ def _run_id(
 MAX_GAP_S: Final = 86_400.0
 
 RunId = Annotated[str, Depends(_run_id)]
+
+Instance = Annotated[
+    str,
+    Path(
+        description="The recorder's name, as `opened` events give it.",
+        pattern="^[A-Za-z0-9._-]{1,100}$",
+        examples=[INSTANCE],
+    ),
+]
 
 
 class _Parameters(BaseModel):
@@ -83,6 +92,21 @@ class DiffParameters(_Parameters):
 
     a: str = Field(description="The run to compare with.")
     b: str = Field(description="The run to compare.")
+
+
+class IngestParameters(_Parameters):
+    """What is to be known of an event stream that is sent in; lines tell it themselves."""
+
+    workflow: str | None = Field(
+        None, description="The endpoint id, where the run begins with this body. Streams only."
+    )
+    first_seq: int | None = Field(
+        None,
+        description="The `seq` of the body's first frame, by default 1; more, to go on with a run "
+        "whose body broke off. Streams only.",
+        ge=1,
+        le=MAX_INTEGER,
+    )
 
 
 class LatencyParameters(_Parameters):

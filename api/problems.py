@@ -42,6 +42,9 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What happened this time.")
     instance: str = Field(description="The path that was asked for.")
+    next_seq: int | None = Field(
+        default=None, description="Where a sequence conflict is: the place that is free."
+    )
     errors: list[FieldProblem] | None = Field(
         default=None, description="The fields that are wrong, where some are."
     )
@@ -80,6 +83,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
             status=self.status,
             detail=self.detail or str(error),
             instance=instance,
+            next_seq=error.next_seq if isinstance(error, errors.SequenceConflict) else None,
             errors=fields,
         )
 
@@ -127,9 +131,11 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="Another run of this id is there",
         example=errors.RunConflict("run-1", 2, "another event stands there"),
     ),
+    errors.EventRefused: _internal(errors.EventRefused()),
     errors.LogUnavailable: _log_unavailable(errors.LogUnavailable("connection refused")),
     errors.WriterClosed: _log_unavailable(errors.WriterClosed("the log writer is closed")),
     errors.SchemaError: _log_unavailable(errors.SchemaError("the database is at revision 0001")),
+    errors.NotInstrumented: _internal(errors.NotInstrumented()),
     errors.RunNotFound: Kind(
         status=404,
         slug="run-not-found",
@@ -218,6 +224,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="not-zip",
         title="The request body is not a zip",
         example=own.NotZip(),
+    ),
+    own.NotEvents: Kind(
+        status=415,
+        slug="not-events",
+        title="The request body is not sent as events",
+        example=own.NotEvents("application/x-ndjson", "text/event-stream"),
     ),
     own.TargetRefused: Kind(
         status=400,

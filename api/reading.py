@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from analytics.latency import LatencyQuery, LatencyReport, latency
 from api.background import BackgroundRun, BackgroundRuns
+from api.ingest import Ingest
 from api.live import Live
 from api.replaying import Playing
 from api.stage import Stage
@@ -60,6 +61,7 @@ class Service:
         live: Follows the log.
         streams: All streams being sent.
         stage: Plays runs again.
+        ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
     def __init__(self, rec: Recorder, *, max_background_runs: int) -> None:
@@ -67,6 +69,7 @@ class Service:
         self.live = Live(rec.log)
         self.streams = Streams()
         self.stage = Stage(rec.log, self.live, self.streams)
+        self.ingest = Ingest(rec)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:

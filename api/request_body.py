@@ -10,7 +10,7 @@ from api.errors import BodyTooLarge
 
 
 def media_type_of(request: Request) -> str:
-    """The content type, without its parameters; "" where there is none."""
+    """The content type, without its parameters, in lower case; "" where there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -31,3 +31,12 @@ async def chunks_of(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
         # closes may never get to see the answer.
     if size_bytes > limit_bytes:
         raise BodyTooLarge(limit_bytes)
+
+
+async def read_limited(request: Request, limit_bytes: int) -> bytes:
+    """A body that has to fit in memory.
+
+    Raises:
+        BodyTooLarge: It is longer than the limit.
+    """
+    return b"".join([chunk async for chunk in chunks_of(request, limit_bytes)])

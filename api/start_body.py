@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from api.errors import NotJson
-from api.request_body import chunks_of, media_type_of
+from api.request_body import media_type_of, read_limited
 from recorder.errors import BadQuery
+from recorder.lines import wrong_field
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-_FIELD: Final = re.compile(r"(?:field `|at `\$\.)([^`]{1,100})`")
 
 
 class Start(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,7 +61,7 @@ async def _read_wanted(request: Request, kind: type[_Wanted]) -> _Wanted:
     """
     if media_type_of(request) != "application/json":
         raise NotJson
-    body = b"".join([chunk async for chunk in chunks_of(request, MAX_BODY_BYTES)])
+    body = await read_limited(request, MAX_BODY_BYTES)
     try:
         body.decode()  # what stays raw below is not checked for it
         return msgspec.json.decode(body, type=kind)
@@ -71,11 +70,5 @@ async def _read_wanted(request: Request, kind: type[_Wanted]) -> _Wanted:
     except RecursionError:
         raise BadQuery("body", "is nested too deeply") from None
     except msgspec.MsgspecError as error:
-        raise _explained(str(error)) from None
-
-
-def _explained(message: str) -> BadQuery:
-    """Names the field, which msgspec tells as ``field `x` `` or ``- at `$.x` ``."""
-    named = _FIELD.search(message)
-    reason = message.partition(" - at `")[0].replace("`", "'")
-    return BadQuery(named[1] if named else "body", reason)
+        field, reason = wrong_field(error)
+        raise BadQuery(field or "body", reason) from None

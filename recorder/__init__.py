@@ -15,23 +15,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recorder.bootstrap import Recorder, open
+    from recorder.bootstrap import Recorder, open, record
     from recorder.errors import RecorderError
     from recorder.events import LoggedEvent
+    from recorder.instrumentation import Instrumentation, instrument
     from recorder.projections.runs import Run
     from recorder.projections.steps import Step
     from recorder.store.views import RunFilter
 
-__all__ = ["LoggedEvent", "Recorder", "RecorderError", "Run", "RunFilter", "Step", "open"]
+__all__ = [
+    "Instrumentation",
+    "LoggedEvent",
+    "Recorder",
+    "RecorderError",
+    "Run",
+    "RunFilter",
+    "Step",
+    "instrument",
+    "open",
+    "record",
+]
 
 _HOMES = {
+    "Instrumentation": "recorder.instrumentation",
     "LoggedEvent": "recorder.events",
     "Recorder": "recorder.bootstrap",
     "RecorderError": "recorder.errors",
     "Run": "recorder.projections.runs",
     "RunFilter": "recorder.store.views",
     "Step": "recorder.projections.steps",
+    "instrument": "recorder.instrumentation",
     "open": "recorder.bootstrap",
+    "record": "recorder.bootstrap",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import threading
 from collections.abc import (
     AsyncIterable,
@@ -14,7 +14,6 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, overload
 
 import httpx
@@ -25,7 +24,7 @@ from recorder.clock import Clock
 from recorder.comparison import Comparison, compare, side
 from recorder.definitions import Definitions
 from recorder.doctor import Finding, examine
-from recorder.documents import Mode, as_text
+from recorder.documents import Mode
 from recorder.errors import DefinitionNotFound, RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
@@ -34,13 +33,10 @@ from recorder.portable.reading import RunFile
 from recorder.portable.writing import export
 from recorder.projections.runs import Run
 from recorder.projector import Projector, Rebuilt
-from recorder.recording import (
-    Item,
-    Recording,
-    record_async_items,
-    record_items,
-)
+from recorder.recording import Item, Recording, record_async_items, record_items
+from recorder.remote import RemoteLog, RemoteWatch
 from recorder.rerun import Again, again
+from recorder.run_recorder import RunRecorder, iterated
 from recorder.runner import WorkflowRun
 from recorder.settings import Settings
 from recorder.sources.http import resolve
@@ -48,14 +44,13 @@ from recorder.sources.platform import definitions_at
 from recorder.store import schema
 from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database, connect
+from recorder.store.late import LateLog
 from recorder.store.listening import Listener
 from recorder.store.log import EventLog, SqlLog, run_events
 from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
 from recorder.tail import follow, follow_run
 from recorder.writer import LogWriter
-
-_log = logging.getLogger(__name__)
 
 
 def open(  # noqa: A001  # reads as recorder.open(…), like gzip.open
@@ -84,12 +79,113 @@ def open(  # noqa: A001  # reads as recorder.open(…), like gzip.open
     return Recorder(database, settings)
 
 
-class Recorder:
+def recording_to(url: str | None = None, *, settings: Settings | None = None) -> RunRecorder:
+    """What records without reading: into a database, or to a recorder service.
+
+    Nothing is opened yet, and neither has to be there: what is recorded meanwhile waits in the spool.
+
+    Args:
+        url: A SQLAlchemy URL, or a service's http(s) address; the database as in `open` by default.
+        settings: Where the rest comes from; by default the environment.
+
+    Raises:
+        LogError: The URL makes no sense, or names a missing driver.
+    """
+    settings = settings or Settings()
+    url = url or settings.database
+    if url.lower().startswith(("http://", "https://")):
+        return _recording_to_service(url, settings)
+    database = connect(url)
+    log = LateLog(database)
+    spool = Spool(settings.spool_folder(str(database.engine.url)), log.instance)
+    writer = LogWriter(log, spool=spool)
+
+    def adopt() -> None:
+        log.set_up()
+        writer.adopt()
+
+    watch = Watch(database, log, lease_s=settings.lease_s, adopt=adopt)
+    return RunRecorder(writer, watch, release=database.close)
+
+
+def _recording_to_service(url: str, settings: Settings) -> RunRecorder:
+    log = RemoteLog(url)
+    writer = LogWriter(log, spool=Spool(settings.spool_folder(log.url), log.instance))
+    return RunRecorder(writer, RemoteWatch(log, adopt=writer.adopt), release=log.close)
+
+
+@overload
+def record(
+    items: Iterable[Item],
+    *,
+    workflow: str,
+    url: str | None = None,
+    input: bytes | None = None,
+    request_id: str | None = None,
+) -> Iterator[Item]: ...
+
+
+@overload
+def record(
+    items: AsyncIterable[Item],
+    *,
+    workflow: str,
+    url: str | None = None,
+    input: bytes | None = None,
+    request_id: str | None = None,
+) -> AsyncIterator[Item]: ...
+
+
+def record(
+    items: Iterable[Item] | AsyncIterable[Item],
+    *,
+    workflow: str,
+    url: str | None = None,
+    input: bytes | None = None,
+    request_id: str | None = None,
+) -> Iterator[Item] | AsyncIterator[Item]:
+    """Records one stream while handing on its items; see `RunRecorder.record`.
+
+    The log is opened for this stream alone and closed after it; for many streams, open one.
+
+    Args:
+        items: Chunks of an SSE body, or events as mappings; from a sync or async iterator.
+        workflow: The endpoint id.
+        url: See `recording_to`.
+        input: The request's body where known.
+        request_id: The run's `x-fal-request-id` where known.
+
+    Raises:
+        LogError: The URL makes no sense; told in place of the first item.
+    """
+    document = iterated(workflow, input, request_id)
+    if isinstance(items, AsyncIterable):
+        return _record_async(items, document, url)
+    return _record(items, document, url)
+
+
+def _record(items: Iterable[Item], document: Opened, url: str | None) -> Iterator[Item]:
+    with recording_to(url) as rec:
+        yield from record_items(items, rec.start(document))
+
+
+async def _record_async(
+    items: AsyncIterable[Item], document: Opened, url: str | None
+) -> AsyncIterator[Item]:
+    rec = recording_to(url)
+    try:
+        async with aclosing(record_async_items(items, rec.start(document))) as recorded:
+            async for item in recorded:
+                yield item
+    finally:
+        await asyncio.to_thread(rec.close)
+
+
+class Recorder(RunRecorder):
     """A log with its writer, its projection and its readers. Safe to use from several threads.
 
     Attributes:
         log: The event log.
-        writer: Appends to it.
         projector: Keeps runs and steps up with it.
         views: Reads runs and steps as far as they are projected.
         definitions: Names the definitions of the workflows that are run.
@@ -100,108 +196,23 @@ class Recorder:
         self.settings = settings
         self.log: EventLog = SqlLog(database)
         self.spool_folder = settings.spool_folder(str(database.engine.url))
-        self.writer = LogWriter(self.log, spool=Spool(self.spool_folder, self.log.instance))
-        self.watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=self.writer.adopt)
+        writer = LogWriter(self.log, spool=Spool(self.spool_folder, self.log.instance))
+        watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=writer.adopt)
+        super().__init__(writer, watch, clock=clock, release=database.close)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
         self._kept_definitions = DefinitionStore(database)
         self.definitions = _definitions(self._kept_definitions, settings, clock)
         self.database = database
-        self._clock = clock
-        self._stop = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Commits what is on its way, stops the threads, closes connections; idempotent."""
-        self.writer.close()
-        self.definitions.close()
-        self._stop.set()
-        self.log.commits.nudge()
-        for thread in self._threads.values():
-            thread.join()
-        self.database.close()
-
-    @overload
-    def record(
-        self,
-        items: Iterable[Item],
-        *,
-        workflow: str,
-        input: bytes | None = None,
-        request_id: str | None = None,
-    ) -> Iterator[Item]: ...
-
-    @overload
-    def record(
-        self,
-        items: AsyncIterable[Item],
-        *,
-        workflow: str,
-        input: bytes | None = None,
-        request_id: str | None = None,
-    ) -> AsyncIterator[Item]: ...
-
-    def record(
-        self,
-        items: Iterable[Item] | AsyncIterable[Item],
-        *,
-        workflow: str,
-        input: bytes | None = None,
-        request_id: str | None = None,
-    ) -> Iterator[Item] | AsyncIterator[Item]:
-        """Records a stream while handing on its items, unchanged and at once.
-
-        The run begins when the result is first asked for an item.
-
-        Args:
-            items: Chunks of an SSE body, or events as mappings; from a sync or async iterator.
-            workflow: The endpoint id.
-            input: The request's body where known.
-            request_id: The run's `x-fal-request-id` where known.
-        """
-        text, in_base64 = as_text(input or b"")
-        document = Opened(
-            workflow=workflow,
-            source="iterator",
-            upstream_request_id=request_id,
-            input=text,
-            input_base64=in_base64,
-        )
-        if isinstance(items, AsyncIterable):
-            return self._record_async(items, document)
-        return self._record(items, document)
-
-    def _record(self, items: Iterable[Item], document: Opened) -> Iterator[Item]:
-        yield from record_items(items, self.start(document))
-
-    async def _record_async(
-        self, items: AsyncIterable[Item], document: Opened
-    ) -> AsyncIterator[Item]:
-        async with aclosing(record_async_items(items, self.start(document))) as recorded:
-            async for item in recorded:
-                yield item
-
-    def start(self, document: Opened) -> Recording:
-        """Begins a run whose bytes the caller feeds."""
-        recording = self.new_recording()
-        recording.open(document)
-        return recording
 
     def new_recording(self) -> Recording:
         """A recording that is still to be opened; its clock runs from now on."""
         self._keep_watch()
         return Recording(self.writer, clock=self._clock, definitions=self.definitions)
+
+    def _end_waits(self) -> None:
+        self.definitions.close()
+        self.log.commits.nudge()
 
     def workflow_run(
         self,
@@ -358,19 +369,6 @@ class Recorder:
         """Hears of other processes' commits at once, where the database can tell."""
         if not self.database.is_sqlite:
             self._start_thread("listener", Listener(self.database, self.log.commits).run)
-
-    def _keep_watch(self) -> None:
-        """From the first recording on, shows signs of life and closes the runs of dead recorders."""
-        try:
-            self._start_thread("watch", self.watch.run)
-        except RuntimeError as error:  # no thread to be had: the caller's stream goes on
-            _log.error("no signs of life will be given: %s", error)
-
-    def _start_thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
-        if name not in self._threads:
-            thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
-            thread.start()
-            self._threads[name] = thread
 
 
 def _definitions(kept: DefinitionStore, settings: Settings, clock: Clock | None) -> Definitions:

@@ -5,9 +5,11 @@
     │   ├── SequenceConflict        other bytes stand at this place, or a place was skipped
     │   ├── RunClosed               the run has its `closed` event
     │   ├── RunConflict             a run brought in is there already, and is another
+    │   ├── EventRefused            a recorder service does not take such an event
     │   ├── LogUnavailable          the database did not answer           (retryable)
     │   ├── WriterClosed            the writer takes nothing more
     │   └── SchemaError             the database is not at this version's schema
+    ├── NotInstrumented             fal's client cannot be recorded, or is recorded already
     ├── RunNotFound                 no run of that id
     ├── DefinitionNotFound          no definition of that digest
     ├── ProjectionFailed            a fold or its storage failed at a position
@@ -74,6 +76,10 @@ class RunConflict(LogError):
         )
 
 
+class EventRefused(LogError):
+    """A recorder service does not take this event: too large, or of a kind it does not know."""
+
+
 class LogUnavailable(LogError):
     """The database could not be reached or could not commit; what was sent may be sent again."""
 
@@ -86,6 +92,10 @@ class WriterClosed(LogError):
 
 class SchemaError(LogError):
     """The database is not at the schema this version reads and writes."""
+
+
+class NotInstrumented(RecorderError):
+    """fal's client is missing, too old to be recorded, or recorded already."""
 
 
 class RunNotFound(RecorderError):

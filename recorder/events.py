@@ -51,6 +51,7 @@ __all__ = [
     "encode_document",
     "inference_us",
     "lift",
+    "new_event",
     "parse",
     "read_inference",
     "type_of",
@@ -354,6 +355,24 @@ class NewEvent(msgspec.Struct, frozen=True):
     node_id: str | None = None
     app_id: str | None = None
     step_request_id: str | None = None
+
+
+def new_event(
+    request_id: str, seq: int, event: Event, frame: bytes, stamp: tuple[int, int]
+) -> NewEvent:
+    """An event at its place; `stamp` is `received_at` and `elapsed_us`."""
+    received_at, elapsed_us = stamp
+    return NewEvent(
+        request_id=request_id,
+        seq=seq,
+        type=type_of(event),
+        frame=frame,
+        received_at=received_at,
+        elapsed_us=elapsed_us,
+        node_id=lift(event.node_id),
+        app_id=lift(event.app_id),
+        step_request_id=lift(event.step_request_id),
+    )
 
 
 class LoggedEvent(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 
 from recorder.errors import LogError, LogUnavailable, RunClosed, SequenceConflict
 from recorder.events import Gap, NewEvent, encode_document
-from recorder.store.log import Outcome, Receipt
+from recorder.store.log import Receipt
 
 EVENT_OVERHEAD_BYTES = 300
 """What an event in memory weighs beside its frame, roughly."""
@@ -158,7 +158,7 @@ class Parcel(msgspec.Struct, eq=False):
             for event in self.events
         ]
 
-    def settle(self, outcomes: Sequence[Outcome]) -> bool:
+    def settle(self, outcomes: Sequence[Receipt | LogError]) -> bool:
         """Answers the sender; False if the parcel has to be sent again under another id."""
         refused = next((each for each in outcomes if isinstance(each, LogError)), None)
         if self.opens:

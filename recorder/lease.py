@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from recorder.clock import Clock, SystemClock
 from recorder.errors import LogUnavailable
@@ -28,12 +29,43 @@ _log = logging.getLogger(__name__)
 LEASE_S: Final = 10.0
 """How long a recorder may be silent. Its runs are closed within twice this time of its death."""
 
-_BEATS_PER_LEASE: Final = 4
+BEATS_PER_LEASE: Final = 4
 
 
 class _Seen(msgspec.Struct, frozen=True):
     beat: int | None
     at_us: int
+
+
+def beat(database: Database, instance: str) -> None:
+    """Shows that a recorder lives, as far as it has open runs or had some; idempotent.
+
+    For one that sends its events through somebody else, its sign of life comes the same way.
+    """
+    statement = (
+        update(recorders).where(recorders.c.instance == instance).values(beat=recorders.c.beat + 1)
+    )
+    its_own = open_runs.c.recorder == instance
+    with database.writing() as connection:
+        known = connection.execute(statement).rowcount > 0
+        # A watcher may have forgotten it in the very moment it opened a run.
+        if not known and connection.execute(select(exists().where(its_own))).scalar():
+            connection.execute(_FIRST_BEAT[connection.dialect.name], {"instance": instance})
+
+
+def leave(database: Database, instance: str) -> None:
+    """Forgets a recorder that is done, unless it has open runs; idempotent."""
+    with database.writing() as connection:
+        connection.execute(delete(recorders).where(recorders.c.instance == instance, ~_OWNING))
+
+
+_OWNING: Final = exists().where(open_runs.c.recorder == recorders.c.instance)
+_FIRST_BEAT: Final = {
+    name: dialect.insert(recorders)
+    .values(instance=bindparam("instance"), beat=1)
+    .on_conflict_do_nothing()
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 
 
 class Watch:
@@ -62,7 +94,7 @@ class Watch:
         self._log = log
         self._clock = clock or SystemClock()
         self._lease_us = round(lease_s * 1_000_000)
-        self._pause_s = lease_s / _BEATS_PER_LEASE
+        self._pause_s = lease_s / BEATS_PER_LEASE
         self._seen: dict[str, _Seen] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -86,18 +118,8 @@ class Watch:
             raise
 
     def beat(self) -> None:
-        """Shows that this recorder lives, as far as it has ever opened a run."""
-        statement = (
-            update(recorders)
-            .where(recorders.c.instance == self._log.instance)
-            .values(beat=recorders.c.beat + 1)
-        )
-        mine = open_runs.c.recorder == self._log.instance
-        with self._database.writing() as connection:
-            known = connection.execute(statement).rowcount > 0
-            # A watcher may have forgotten us in the very moment we opened a run.
-            if not known and connection.execute(select(exists().where(mine))).scalar():
-                connection.execute(insert(recorders).values(instance=self._log.instance, beat=1))
+        """Shows that this recorder lives; see `beat`."""
+        beat(self._database, self._log.instance)
 
     def close_lost_runs(self) -> list[str]:
         """Closes the runs of recorders that have been silent for a lease time, as seen from here.
@@ -153,10 +175,7 @@ class Watch:
     def _forget(self, dead: set[str]) -> None:
         if not dead:
             return
-        still_owning = exists().where(open_runs.c.recorder == recorders.c.instance)
         with self._database.writing() as connection:
-            connection.execute(
-                delete(recorders).where(recorders.c.instance.in_(dead), ~still_owning)
-            )
+            connection.execute(delete(recorders).where(recorders.c.instance.in_(dead), ~_OWNING))
         for owner in dead:
             del self._seen[owner]

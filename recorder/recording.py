@@ -33,7 +33,7 @@ from recorder.events import (
     WireEvent,
     encode_document,
     lift,
-    type_of,
+    new_event,
 )
 from recorder.store.log import Receipt
 from recorder.writer import Lane, LogWriter
@@ -239,18 +239,7 @@ class Recording:
             raise RuntimeError("the recording is not open")
         seq = self._seq
         self._seq += 1
-        received_at, elapsed_us = stamp
-        return NewEvent(
-            request_id=self._lane.request_id,
-            seq=seq,
-            type=type_of(event),
-            frame=frame,
-            received_at=received_at,
-            elapsed_us=elapsed_us,
-            node_id=lift(event.node_id),
-            app_id=lift(event.app_id),
-            step_request_id=lift(event.step_request_id),
-        )
+        return new_event(self._lane.request_id, seq, event, frame, stamp)
 
     def _send_parts(self, parts: list[Part], stamp: tuple[int, int]) -> None:
         if parts:

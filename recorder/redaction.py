@@ -6,7 +6,7 @@ Credentials of fal travel as `Authorization: Key …` or `Bearer …`, as cookie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -29,6 +29,7 @@ _KEPT_HEADERS: Final = frozenset(
         "via",
     }
 )
+_ADDRESS: Final = ("http://", "https://")
 _SECRET_WORDS: Final = (
     "auth",
     "cookie",
@@ -54,9 +55,28 @@ def headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         if _is_secret(name):
             kept[name] = REDACTED
         elif name in _KEPT_HEADERS or name.startswith("x-fal-"):
-            shown = url(value) if value.startswith(("http://", "https://")) else value
+            shown = url(value) if value.startswith(_ADDRESS) else value
             kept[name] = f"{kept[name]}, {shown}" if name in kept else shown
     return kept
+
+
+def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> bool:
+    """Whether a URL or headers that should have been through here still hold what must not be kept."""
+    if any(_is_secret(name) and value != REDACTED for name, value in named_headers.items()):
+        return True
+    addresses = [value for value in named_headers.values() if value.startswith(_ADDRESS)]
+    return any(_shows_credentials(each) for each in [address or "", *addresses])
+
+
+def _shows_credentials(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return "@" in parts.netloc or any(
+            _is_secret(name) and not value.startswith(REDACTED)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+        )
+    except ValueError:
+        return True  # who knows what it holds
 
 
 def _is_secret(name: str) -> bool:

@@ -24,7 +24,7 @@ from recorder.backlog import Backlog, give_up
 from recorder.errors import LogError, LogUnavailable, WriterClosed
 from recorder.events import LoggedEvent, NewEvent, Opened
 from recorder.lanes import Lane, Parcel
-from recorder.store.log import Appendable, Receipt
+from recorder.store.log import AppendLog, Receipt
 from recorder.store.spool import Spool
 
 __all__ = ["Lane", "LogWriter"]
@@ -66,7 +66,7 @@ class LogWriter:
 
     def __init__(
         self,
-        log: Appendable,
+        log: AppendLog,
         *,
         spool: Spool | None = None,
         pause: Callable[[float], object] | None = None,
@@ -85,6 +85,11 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
         self._keeper: threading.Thread | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is set aside, because the log is or was away."""
+        return bool(self._backlog)
 
     def submit(
         self, events: Sequence[NewEvent], *, lane: Lane | None = None
@@ -348,7 +353,7 @@ class LogWriter:
             self._set_aside()
 
 
-def _find_opening(log: Appendable, lane: Lane) -> bool:
+def _find_opening(log: AppendLog, lane: Lane) -> bool:
     """Settles a lane's id by the run in the log that the same recording has opened, if any."""
     if lane.broken is not None:
         return False

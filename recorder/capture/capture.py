@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Final, Literal
 
 from recorder import redaction
+from recorder.capture.endpoints import Endpoint
 from recorder.capture.queued import QueuedRuns, QueueTap, SubmitTap
 from recorder.capture.taps import Call, Headers, NoTap, RunTap, Tap
 from recorder.documents import CloseReason, Exchange, Source, as_text
@@ -46,9 +47,15 @@ class Capture:
             _log.error("nothing is recorded of %r: %s", call, type(error).__name__)
             return _NOTHING
 
+    def takes(self, endpoint: Endpoint) -> bool:
+        """Whether a request for this is recorded."""
+        if self._record == "none" or endpoint.kind == "other":
+            return False
+        return endpoint.is_workflow or self._record == "all"
+
     def _begin(self, call: Call) -> Tap:
         endpoint = call.endpoint
-        if self._record == "none" or not (endpoint.is_workflow or self._record == "all"):
+        if not self.takes(endpoint):
             return _NOTHING
         match endpoint.kind:
             case "stream" if endpoint.is_workflow:

@@ -239,7 +239,7 @@ class _Folding:
         self.source = event.source
         self.mode = event.mode
         self.queue = Queue() if event.mode == "queue" else None
-        self.definition = event.definition
+        self.definition = lift(event.definition)
         self.input_digest = digest(as_bytes(event.input, event.input_base64))
         self.parent = lift(event.parent)
         self.timed = event.timed

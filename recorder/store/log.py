@@ -23,7 +23,7 @@ from recorder.store.signal import CommitSignal
 from recorder.store.tables import events, log_head
 
 __all__ = [
-    "Appendable",
+    "AppendLog",
     "EventLog",
     "Head",
     "Outcome",
@@ -49,20 +49,18 @@ _ROWS_AT_ONCE: Final = 256
 _MAX_KNOWN_TAILS: Final = 100_000
 
 
-class Appendable(Protocol):
-    """What the log writer needs of a log, which may be far away.
+class AppendLog(Protocol):
+    """What a log writer needs of a log, be it here or behind a recorder service.
 
     Attributes:
         instance: Names who appends through this object; the runs it opens are its own as long as it
             shows signs of life, see `recorder.lease`.
-        commits: Tells of commits made through this object.
     """
 
     instance: str
-    commits: CommitSignal
 
-    def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
-        """Appends events in one transaction; durable on return.
+    def append(self, batch: Sequence[NewEvent]) -> Sequence[Receipt | LogError]:
+        """Appends events; durable on return.
 
         Idempotent: an event that already stands at its `(request_id, seq)` with the same bytes
         gets its first receipt again. One event's refusal does not touch the others.
@@ -80,8 +78,17 @@ class Appendable(Protocol):
         """Up to `limit` events of a run with a seq above `after_seq`, in order of seq."""
 
 
-class EventLog(Appendable, Protocol):
-    """What every implementation of the log does; the contract suite runs over all of them."""
+class EventLog(AppendLog, Protocol):
+    """What every implementation of the log does; the contract suite runs over all of them.
+
+    Attributes:
+        commits: Tells of commits made through this object.
+    """
+
+    commits: CommitSignal
+
+    def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        """See `AppendLog.append`; all of it is one transaction."""
 
     def head(self) -> Head:
         """The end of the log as committed."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from api import comparison_models, models, problems
 from api.app import create_app
 from api.problems import Problem
+from recorder import lines, sse
 from recorder.bootstrap import Recorder
 from tests.builders import one_step_run
 
@@ -47,6 +48,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "post /api/v1/runs",
         "get /api/v1/runs/{request_id}",
         "get /api/v1/runs/{request_id}/events",
+        "post /api/v1/runs/{request_id}/events",
         "get /api/v1/runs/{request_id}/body",
         "get /api/v1/runs/{request_id}/stream",
         "get /api/v1/runs/{request_id}/export",
@@ -55,6 +57,8 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "get /api/v1/diff",
         "get /api/v1/events",
         "get /api/v1/definitions/{digest}",
+        "post /api/v1/events",
+        "put /api/v1/recorders/{instance}",
         "get /api/v1/latency",
         "post /api/v1/webhooks/fal",
     }
@@ -91,18 +95,26 @@ def test_every_bad_answer_is_a_problem_with_examples(document: dict[str, Any]) -
                 assert Problem.model_validate(example["value"]).status == int(status)
 
 
-@pytest.mark.parametrize(
-    ("path", "model"),
-    [
-        ("/api/v1/runs", models.StartModel),
-        ("/api/v1/runs/{request_id}/rerun", models.RerunModel),
-    ],
-)
-def test_a_request_body_has_an_example(
-    document: dict[str, Any], path: str, model: type[BaseModel]
-) -> None:
-    body = document["paths"][path]["post"]["requestBody"]["content"]
-    model.model_validate(body["application/json"]["example"])
+def test_every_request_body_has_an_example(document: dict[str, Any]) -> None:
+    shown = {
+        (path, media_type): content["example"]
+        for path, methods in document["paths"].items()
+        for operation in methods.values()
+        for media_type, content in operation.get("requestBody", {"content": {}})["content"].items()
+    }
+    one, many = "/api/v1/runs/{request_id}/events", "/api/v1/events"
+    models.StartModel.model_validate(shown.pop(("/api/v1/runs", "application/json")))
+    rerun = ("/api/v1/runs/{request_id}/rerun", "application/json")
+    models.RerunModel.model_validate(shown.pop(rerun))
+    assert shown.pop(("/api/v1/imports", "application/zip")) is not None
+    assert shown.pop(("/api/v1/webhooks/fal", "application/json"))["status"] == "OK"
+    [event] = lines.decode(shown.pop((one, "application/x-ndjson")).encode(), "run")
+    [addressed] = lines.decode(shown.pop((many, "application/x-ndjson")).encode())
+    assert event.frame == addressed.frame
+    assert [
+        frame.data for frame in sse.Decoder().feed(shown.pop((one, "text/event-stream")).encode())
+    ]
+    assert shown == {}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

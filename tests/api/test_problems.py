@@ -81,7 +81,7 @@ def test_a_method_an_address_does_not_take_is_a_problem(http: httpx.Client) -> N
     refused = http.delete("/api/v1/runs")
     assert problem(refused, 405)["detail"] == "This address does not take DELETE."
     assert refused.headers["allow"] == "GET, POST"
-    refused = http.put("/api/v1/runs/x/events")
+    refused = http.put("/api/v1/runs/x/body")
     problem(refused, 405)
     assert refused.headers["allow"] == "GET"
 
