@@ -260,7 +260,7 @@ def test_a_lane_that_cannot_open_fails_its_followers_with_the_same(
 ) -> None:
     fault = RuntimeError("a bug")
     watched.hold()
-    watched.failures = [fault]
+    watched.failures = [fault, fault]  # together with others, and alone
     lane = Lane("r")
     sent = send(writer, recorded("r", "mine", submit("a")), lane)
     watched.release()
@@ -301,7 +301,7 @@ def test_an_error_that_is_no_outage_fails_the_group_and_the_next_one_goes_in(
 ) -> None:
     first = busy(writer, watched)
     fault = RuntimeError("a bug")
-    watched.failures = [fault]
+    watched.failures = [fault, fault]  # together with others, and alone
     second = writer.submit(plain_run("a", 1))
     watched.release()
     assert first.exception(WAIT_S) is fault

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain as chained
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,6 +27,7 @@ COPY_TYPES: Final = (
 )  # fmt: skip
 _COPY_FROM_ROWS: Final = 20
 """From this many rows on, COPY is faster than INSERT."""
+
 
 class Receipt(msgspec.Struct, frozen=True):
     """Where an appended event stands, for good.
@@ -70,7 +73,7 @@ class Statements(NamedTuple):
     copies: bool
 
 
-def _statements(place: str, insert: str, for_update: str, *, copies: bool) -> Statements:
+def _statements(place: str, for_update: str, *, copies: bool) -> Statements:
     places = ", ".join(place for _ in events.columns)
     return Statements(
         lock_head=f"SELECT epoch, position, chain FROM log_head{for_update}",
@@ -81,7 +84,7 @@ def _statements(place: str, insert: str, for_update: str, *, copies: bool) -> St
             "SELECT position, chain, salt, frame_digest FROM events "
             f"WHERE request_id = {place} AND seq = {place}"
         ),
-        insert=f"{insert} INTO events ({_COLUMNS}) VALUES ({places})",
+        insert=f"INSERT INTO events ({_COLUMNS}) VALUES ({places})",
         sign_of_life=(
             f"INSERT INTO recorders (instance, beat) VALUES ({place}, 1) "
             "ON CONFLICT (instance) DO UPDATE SET beat = recorders.beat + 1"
@@ -96,10 +99,23 @@ def _statements(place: str, insert: str, for_update: str, *, copies: bool) -> St
     )
 
 
-# Whatever SQLite refuses of an append ends it, so no single row has to be undone: that saves a
-# journal of each.
-SQLITE: Final = _statements("?", "INSERT OR ROLLBACK", "", copies=False)
-POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True)
+SQLITE: Final = _statements("?", "", copies=False)
+POSTGRES: Final = _statements("%s", " FOR UPDATE", copies=True)
+
+
+def _insert_of(rows: int) -> str:
+    """SQLite's insert of several rows at once.
+
+    Whatever it refuses ends the append, so no statement has to be undone by itself: that saves a
+    journal of each.
+    """
+    row = f"({', '.join('?' for _ in events.columns)})"
+    return f"INSERT OR ROLLBACK INTO events ({_COLUMNS}) VALUES {', '.join([row] * rows)}"
+
+
+_INSERTS_OF: Final = tuple((rows, _insert_of(rows)) for rows in (32, 4, 1))
+"""By number of rows. sqlite3 gives up the interpreter lock at each statement and has to get it back
+from busy threads, such as an event loop's; few large statements ask for it less often."""
 
 
 _Row = tuple[Any, ...]
@@ -197,7 +213,7 @@ class Append:
 
     def _insert(self) -> None:
         if not self._statements.copies:
-            self._cursor.executemany(self._statements.insert, map(_unadapted, self._linked()))
+            self._insert_into_sqlite()
         elif len(self._new) < _COPY_FROM_ROWS:
             self._cursor.executemany(self._statements.insert, self._linked())
         else:
@@ -205,14 +221,22 @@ class Append:
                 copy.set_types(COPY_TYPES)
                 for row in self._linked():
                     copy.write_row(row)
+        last = self._receipts[-1]
+        self.head = Head(self.head.epoch, last.position, last.chain)
+
+    def _insert_into_sqlite(self) -> None:
+        left = len(self._new)
+        rows = map(_unadapted, self._linked())
+        for count, insert in _INSERTS_OF:
+            while left >= count:
+                self._cursor.execute(insert, list(chained.from_iterable(islice(rows, count))))
+                left -= count
 
     def _linked(self) -> Iterator[_Row]:
-        """Links the new events to the chain; hands out their rows as it goes and moves the head."""
+        """Links the new events to the chain, one after the other; their rows."""
         epoch, position, value = self.head.epoch, self.head.position, self.head.chain
         salts = os.urandom(chain.SALT_BYTES * len(self._new))
-        for event, at in zip(
-            self._new, range(0, len(salts), chain.SALT_BYTES), strict=True
-        ):
+        for event, at in zip(self._new, range(0, len(salts), chain.SALT_BYTES), strict=True):
             salt = salts[at : at + chain.SALT_BYTES]
             digest = chain.frame_digest(salt, event.frame)
             position += 1
@@ -233,7 +257,6 @@ class Append:
                 digest,
                 value,
             )
-        self.head = Head(epoch, position, value)
 
     def _note_ownership(self) -> None:
         """Keeps `open_runs`: the runs without an end, and whose they are."""

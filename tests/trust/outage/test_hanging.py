@@ -99,7 +99,7 @@ def test_what_finds_no_room_while_all_hangs_is_given_up_and_counted(
         for lane, event in zip(lanes, events, strict=True):
             writer.post([event], lane=lane)
             longest = max(longest, writer._queued_bytes)
-    assert longest <= 200_000 + 2 * 2_400
+    assert longest <= 200_000 + 4_400 + 3 * 400  # one event more, and what is never given up
     hung.release()
     spool.passing.set()
     assert writer.flush(WAIT_S)
