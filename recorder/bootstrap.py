@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -40,6 +41,9 @@ from recorder.tail import follow
 from recorder.writer import LogWriter
 
 _log = logging.getLogger(__name__)
+
+_GRACE_S = 1.0
+"""A thread gets as long as this to stop, however long closing has taken already."""
 
 
 def open(  # noqa: A001  # reads as recorder.open(…), like gzip.open
@@ -103,13 +107,18 @@ class Recorder:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Commits what is on its way, stops the threads, closes connections; idempotent."""
-        self.writer.close()
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Commits what is on its way, stops the threads, closes connections; idempotent.
+
+        A database that hangs is not waited for much longer than the timeout: what it has not taken is
+        in the spool then, and threads that wait for it end with the process.
+        """
+        deadline = time.monotonic() + timeout_s
+        self.writer.close(timeout_s)
         self._stop.set()
         self.log.commits.nudge()
         for thread in self._threads.values():
-            thread.join()
+            thread.join(max(deadline - time.monotonic(), _GRACE_S))
         self.database.close()
 
     @overload

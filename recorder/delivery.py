@@ -156,8 +156,8 @@ class Delivery:
             self._refuse(parcel, parcel.lane.broken or LogError("the run was never opened"))
 
     def _refuse(self, parcel: Parcel, error: Exception) -> None:
-        parcel.refuse(error)
         self._keep_refused(parcel)
+        parcel.refuse(error)
 
 
 def _recording_of(first: LoggedEvent) -> str | None:

@@ -177,16 +177,17 @@ class LogWriter:
             self._changed.notify_all()
         if self._keeper is not None:
             self._keeper.join()
-        if self._hangs():
-            self._set_aside_all()
+        if not self._abandoned:
+            if self._hangs():
+                self._set_aside_all()
+            else:
+                self._thread.join()
         return self._backlog.close(self._away or LogUnavailable("the log did not answer in time"))
 
     def _hangs(self) -> bool:
         """Waits for the thread to end; whether the log keeps it instead, so that it was abandoned."""
         with self._changed:
             assert self._deadline is not None
-            if self._abandoned:
-                return False
             left_s = max(self._deadline - time.monotonic(), _GRACE_S)
             self._changed.wait_for(lambda: self._ended, left_s)
             self._changed.wait_for(lambda: self._ended or self._asks)
