@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, postgres, rebuilding, visible
+from bench import appending, decoding, postgres, producers, rebuilding, visible
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "appending": appending.results,
+    "producers": producers.results,
     "postgres": postgres.results,
     "visible": visible.results,
     "decoding": decoding.results,

@@ -73,8 +73,12 @@ class Statements(NamedTuple):
     copies: bool
 
 
-def _statements(place: str, for_update: str, *, copies: bool) -> Statements:
-    places = ", ".join(place for _ in events.columns)
+def _insert(verb: str, place: str, *, rows: int = 1) -> str:
+    row = f"({', '.join(place for _ in events.columns)})"
+    return f"{verb} INTO events ({_COLUMNS}) VALUES {', '.join([row] * rows)}"
+
+
+def _statements(place: str, insert: str, for_update: str, *, copies: bool) -> Statements:
     return Statements(
         lock_head=f"SELECT epoch, position, chain FROM log_head{for_update}",
         last_of_run=(
@@ -84,7 +88,7 @@ def _statements(place: str, for_update: str, *, copies: bool) -> Statements:
             "SELECT position, chain, salt, frame_digest FROM events "
             f"WHERE request_id = {place} AND seq = {place}"
         ),
-        insert=f"INSERT INTO events ({_COLUMNS}) VALUES ({places})",
+        insert=_insert(insert, place),
         sign_of_life=(
             f"INSERT INTO recorders (instance, beat) VALUES ({place}, 1) "
             "ON CONFLICT (instance) DO UPDATE SET beat = recorders.beat + 1"
@@ -99,23 +103,17 @@ def _statements(place: str, for_update: str, *, copies: bool) -> Statements:
     )
 
 
-SQLITE: Final = _statements("?", "", copies=False)
-POSTGRES: Final = _statements("%s", " FOR UPDATE", copies=True)
+# Whatever SQLite refuses of an append ends it, so that no statement has to be undone by itself: this
+# saves a journal of each.
+_SQLITE_INSERT: Final = "INSERT OR ROLLBACK"
+SQLITE: Final = _statements("?", _SQLITE_INSERT, "", copies=False)
+POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True)
 
-
-def _insert_of(rows: int) -> str:
-    """SQLite's insert of several rows at once.
-
-    Whatever it refuses ends the append, so no statement has to be undone by itself: that saves a
-    journal of each.
-    """
-    row = f"({', '.join('?' for _ in events.columns)})"
-    return f"INSERT OR ROLLBACK INTO events ({_COLUMNS}) VALUES {', '.join([row] * rows)}"
-
-
-_INSERTS_OF: Final = tuple((rows, _insert_of(rows)) for rows in (32, 4, 1))
-"""By number of rows. sqlite3 gives up the interpreter lock at each statement and has to get it back
-from busy threads, such as an event loop's; few large statements ask for it less often."""
+_SQLITE_INSERTS: Final = tuple(
+    (rows, _insert(_SQLITE_INSERT, "?", rows=rows)) for rows in (32, 4, 1)
+)
+"""By the number of rows they take. sqlite3 gives up the interpreter lock at each statement and has to
+get it back from busy threads, such as an event loop's; few large statements ask for it less often."""
 
 
 _Row = tuple[Any, ...]
@@ -227,7 +225,7 @@ class Append:
     def _insert_into_sqlite(self) -> None:
         left = len(self._new)
         rows = map(_unadapted, self._linked())
-        for count, insert in _INSERTS_OF:
+        for count, insert in _SQLITE_INSERTS:
             while left >= count:
                 self._cursor.execute(insert, list(chained.from_iterable(islice(rows, count))))
                 left -= count
