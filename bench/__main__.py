@@ -5,11 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, delay, postgres, proxying, rebuilding, replaying, visible
+from bench import (
+    appending,
+    decoding,
+    delay,
+    postgres,
+    producers,
+    proxying,
+    rebuilding,
+    replaying,
+    visible,
+)
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "appending": appending.results,
+    "producers": producers.results,
     "postgres": postgres.results,
     "visible": visible.results,
     "decoding": decoding.results,

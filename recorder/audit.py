@@ -74,7 +74,7 @@ def _fault(epoch: str, previous: bytes, position: int, logged: LoggedEvent) -> s
         return "events are missing"
     try:
         return mismatch(epoch, previous, logged)
-    except (TypeError, AttributeError):
+    except (TypeError, AttributeError, IndexError):
         # SQLite keeps a value of any type in any column, such as text where the frame's bytes were.
         return "the row is not the one recorded"
 

@@ -171,7 +171,7 @@ class Backlog:
             if self._spool is not None and entry.segment is None:
                 self._write(self._spool, entry)
         for parcel in chain.from_iterable(entry.parcels for entry in left):
-            parcel.fail(why or LogUnavailable("the log is away"))
+            parcel.answer(why or LogUnavailable("the log is away"))
         if self._spool is not None:
             with suppress(Exception):
                 self._spool.close()
@@ -205,13 +205,13 @@ def give_up(parcels: Iterable[Parcel], reason: str) -> list[Parcel]:
         if parcel.is_marker:
             kept.append(parcel)
         elif parcel.lane is None:
-            parcel.fail(LogUnavailable(f"given up: {reason}"))
+            parcel.answer(LogUnavailable(f"given up: {reason}"))
         elif parcel.loss is not None or parcel.events[0].type in OWN_TYPES:
             parcel.lane.seal()
             kept.append(parcel)
         else:
             gap = parcel.lane.lose(parcel.events, reason)
-            parcel.fail(LogUnavailable(f"given up: {reason}"))
+            parcel.answer(LogUnavailable(f"given up: {reason}"))
             if gap is not None:  # once for all that follow each other
                 _log.error("run %s: events are given up: %s", parcel.lane.request_id, reason)
                 kept.append(gap)
@@ -293,7 +293,7 @@ def _reload(entry: _Entry, segment: Segment) -> None:
         if parcel.loss is not None or len(parcel.events) == count:
             readable.append(parcel)
         else:
-            parcel.fail(LogError(f"{segment.path.name} is damaged"))
+            parcel.refuse(LogError(f"{segment.path.name} is damaged"))
     entry.parcels = readable
     entry.counts = [len(parcel.events) for parcel in readable]
 
