@@ -114,8 +114,8 @@ def test_a_lane_whose_file_is_damaged_while_it_lives_is_broken_at_its_next_event
     assert writer.flush(WAIT_S)
     assert as_new(log.read_run("r")) == run[:2]
     assert isinstance(lane.broken, SequenceConflict)
-    assert {path.suffix for path in folder.iterdir()} == {".lock", ".damaged", ".refused"}
-    assert writer.close()
+    assert writer.close()  # until then a file that is delivered may still be there
+    assert {path.suffix for path in folder.iterdir()} == {".damaged", ".refused"}
 
 
 def test_the_group_in_flight_goes_before_what_overflowed_meanwhile(
