@@ -53,13 +53,14 @@ class Delivery:
         Raises:
             LogUnavailable: The log is away; `left` tells what is to be sent again.
         """
-        while parcels := [parcel for parcel in self.left if not parcel.is_marker]:
-            ready = [parcel for parcel in parcels if not parcel.must_wait]
-            if ready:
+        while left := self.left:
+            if ready := [parcel for parcel in left if parcel.is_ready]:
                 self._append(ready)
-            elif not self._find_openings(parcels):
-                self._refuse_unopened(parcels)
-        self._settle([(marker, []) for marker in self.left])
+            elif unopened := [parcel for parcel in left if parcel.lane is not None]:
+                if not self._find_openings(unopened):
+                    self._refuse_unopened(unopened)
+            else:
+                self._settle([(marker, []) for marker in left])
 
     def _append(self, ready: list[Parcel]) -> None:
         """Appends parcels in one transaction; if that fails, each in its own."""

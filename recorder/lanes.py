@@ -113,6 +113,7 @@ class Parcel(msgspec.Struct, eq=False):
         acknowledged: Answered after the commit; None if nobody asked.
         loss: What is lost, if this is a gap.
         delivered: Whether the log has taken or refused it.
+        size_bytes: What it takes in memory.
     """
 
     lane: Lane | None
@@ -120,11 +121,11 @@ class Parcel(msgspec.Struct, eq=False):
     acknowledged: Waiting | None = None
     loss: _Loss | None = None
     delivered: bool = False
+    size_bytes: int = 0
 
-    @property
-    def size_bytes(self) -> int:
-        """What the parcel takes in memory."""
-        return sum(len(event.frame) + EVENT_OVERHEAD_BYTES for event in self.events)
+    def __post_init__(self) -> None:
+        for event in self.events:
+            self.size_bytes += len(event.frame) + EVENT_OVERHEAD_BYTES
 
     @property
     def opens(self) -> bool:
@@ -142,9 +143,11 @@ class Parcel(msgspec.Struct, eq=False):
         return self.lane is not None and self.acknowledged is None and self.loss is None
 
     @property
-    def must_wait(self) -> bool:
-        """Whether the lane's id is still to be settled by another parcel."""
-        return self.lane is not None and not self.lane.opened and not self.opens
+    def is_ready(self) -> bool:
+        """Whether this can be appended; not before its lane's id is settled by another parcel."""
+        if self.lane is None:
+            return not self.is_marker
+        return self.lane.opened or self.opens
 
     def addressed(self) -> list[NewEvent]:
         """The events under the id and the numbers they have in the log."""

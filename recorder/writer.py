@@ -226,18 +226,16 @@ class LogWriter:
         self._set_aside_queue()
 
     def _send(self, parcel: Parcel) -> None:
-        size_bytes = parcel.size_bytes
         with self._changed:
             if self._closing:
                 raise WriterClosed("the log writer is closed")
-            if self._queued_bytes <= MAX_QUEUED_BYTES:
-                self._queue.append(parcel)
-                self._queued_bytes += size_bytes
-            else:
-                kept = give_up([parcel], "no room while the log hangs")
-                self._queue.extend(kept)
-                self._queued_bytes += sum(each.size_bytes for each in kept)
-            self._changed.notify_all()
+            no_room = self._queued_bytes > MAX_QUEUED_BYTES
+            parcels = give_up([parcel], "no room while the log hangs") if no_room else [parcel]
+            for each in parcels:
+                self._queue.append(each)
+                self._queued_bytes += each.size_bytes
+            if len(self._queue) == 1 or self._queued_bytes > HIGH_WATER_BYTES:
+                self._changed.notify_all()
             if self._queued_bytes > HIGH_WATER_BYTES and self._keeper is None:
                 keeper = threading.Thread(target=self._keep, name="log-keeper", daemon=True)
                 keeper.start()  # should no thread be had, the next sender tries again

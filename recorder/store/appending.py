@@ -178,7 +178,7 @@ class Append:
 
     def _take(self, event: NewEvent) -> Outcome | int:
         """What becomes of an event: its outcome, or its index among the new ones."""
-        tail = self._tail(event.request_id)
+        tail = self._tails.get(event.request_id) or self._look_up_tail(event.request_id)
         if event.seq <= tail.seq:
             return self._again(event, tail)
         if tail.closed:
@@ -191,13 +191,11 @@ class Append:
         self._new.append(event)
         return index
 
-    def _tail(self, request_id: str) -> Tail:
-        tail = self._tails.get(request_id)
-        if tail is None:
-            self._cursor.execute(self._statements.last_of_run, (request_id,))
-            row = self._cursor.fetchone()
-            tail = Tail(-1, False) if row is None else Tail(row[0], row[1] == "closed")
-            self._tails[request_id] = tail
+    def _look_up_tail(self, request_id: str) -> Tail:
+        self._cursor.execute(self._statements.last_of_run, (request_id,))
+        row = self._cursor.fetchone()
+        tail = Tail(-1, False) if row is None else Tail(row[0], row[1] == "closed")
+        self._tails[request_id] = tail
         return tail
 
     def _again(self, event: NewEvent, tail: Tail) -> Outcome | int:
