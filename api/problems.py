@@ -213,6 +213,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="Pages of this origin may not use the proxy",
         example=own.OriginRefused(),
     ),
+    own.UpgradeRefused: Kind(
+        status=400,
+        slug="upgrade-refused",
+        title="The connection cannot be upgraded",
+        example=own.UpgradeRefused(),
+    ),
     own.BodyTooSlow: Kind(
         status=408,
         slug="body-too-slow",

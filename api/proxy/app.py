@@ -11,11 +11,13 @@ from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.errors import (
+    BodyTooSlow,
     ClientGone,
     ForwardingLoop,
     NotAuthenticated,
     OriginRefused,
     TargetRefused,
+    UpgradeRefused,
 )
 from api.proxy import cors, headers
 from api.proxy.client import read_body
@@ -86,6 +88,8 @@ class Proxy:
         except RecorderError as error:
             answer = problems.answer(error, scope)
             answer.raw_headers.extend(cors.headers_for(origin))
+            if isinstance(error, BodyTooSlow):  # more of it may come for ever
+                answer.raw_headers.append((b"connection", b"close"))
             await answer(scope, receive, send)
 
     async def _pass_on(
@@ -96,6 +100,8 @@ class Proxy:
         target = self._target(scope, given, server_proxy=server_proxy)
         if any(self._via in value for name, value in given if name == b"via"):
             raise ForwardingLoop
+        if headers.loses_body(given):
+            raise UpgradeRefused
         sent = headers.to_upstream(given, via=self._via, server_proxy=server_proxy)
         self._inject_key(sent, given, target)
         body = await read_body(

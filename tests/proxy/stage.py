@@ -58,6 +58,12 @@ class Proxied:
         for _ in range(2):
             assert ask(self.server.url, "/healthz", method="GET", body=b"").status == 200
 
+    def head(self) -> int:
+        """The position of the last event, once all that has happened is in the log."""
+        self.let_it_notice()
+        assert self.rec.writer.flush()
+        return self.rec.log.head().position
+
     def events(self, request_id: str) -> list[LoggedEvent]:
         """A run's events, waited for until it is closed."""
         self._follow_until(lambda: request_id in self._closed)
@@ -130,7 +136,7 @@ class Stage(Proxied):
 
 @contextmanager
 def proxying(
-    database_url: str, fal_url: str, *, fal_key: str | None = None, **proxy: Any
+    database_url: str, fal_url: str, *, fal_key: str | None = None, port: int = 0, **proxy: Any
 ) -> Iterator[tuple[Recorder, ApiServer]]:
     """A recorder and a server of its proxy, with these settings of the proxy."""
     settings = Settings(
@@ -141,7 +147,7 @@ def proxying(
     )
     with (
         recorder.open(database_url, settings=settings) as rec,
-        ApiServer(rec, grace_s=0) as server,
+        ApiServer(rec, port, grace_s=0) as server,
     ):
         yield rec, server
 

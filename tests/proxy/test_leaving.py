@@ -148,9 +148,9 @@ class TestAClientWhoLeaves:
 
 
 class TestWhereHangingUpIsConfigured:
-    @pytest.fixture
-    def aborting(self, upstream: Upstream, sqlite_url: str) -> Iterator[Stage]:
-        with staged(sqlite_url, upstream, on_client_gone="abort") as stage:
+    @pytest.fixture(scope="class")
+    def aborting(self, upstream: Upstream, new_database: Callable[[], str]) -> Iterator[Stage]:
+        with staged(new_database(), upstream, on_client_gone="abort") as stage:
             yield stage
 
     @pytest.mark.parametrize("leave", WAYS)
