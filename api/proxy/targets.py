@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
+from recorder import redaction
 from recorder.capture import Host
 from recorder.errors import BadTarget
 
@@ -39,7 +38,7 @@ And what is not ASCII, for some readers of paths turn look-alikes of these into 
 _ENCODED_CONTROL: Final = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(redaction.Discreet, frozen=True):
     """Where a request goes.
 
     Attributes:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import msgspec
-
 from recorder import redaction
 from recorder.capture.endpoints import Endpoint
 from recorder.documents import CloseReason, Mode, Opened, Source, as_text
@@ -20,7 +18,7 @@ from recorder.recording import Recording
 Headers = Sequence[tuple[str, str]]
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(redaction.Discreet, frozen=True):
     """A request to fal about to go out.
 
     Attributes:
@@ -38,9 +36,6 @@ class Call(msgspec.Struct, frozen=True):
     headers: Headers = ()
     body: bytes = b""
     parent: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Call({self.method} {redaction.url(self.url)})"
 
 
 class Tap(Protocol):

@@ -22,7 +22,7 @@ _KEY = re.compile(r"[!-~]+")
 _CONNECT_TIMEOUT_S: Final = 10.0
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(redaction.Discreet, frozen=True):
     """A stream endpoint to call.
 
     Attributes:
@@ -34,13 +34,6 @@ class Target(msgspec.Struct, frozen=True):
     url: str
     workflow: str
     key: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Target({redaction.url(self.url)!r})"
-
-    def __rich_repr__(self) -> list[tuple[str, str]]:
-        """Rich, which prints tracebacks, asks for this and not for `repr`."""
-        return [("url", redaction.url(self.url))]
 
 
 def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = None) -> Target:

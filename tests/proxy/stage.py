@@ -134,19 +134,26 @@ class Stage(Proxied):
         return self.direct(path, **how), self.through(path, **how)
 
 
-@contextmanager
-def proxying(
-    database_url: str, fal_url: str, *, fal_key: str | None = None, port: int = 0, **proxy: Any
-) -> Iterator[tuple[Recorder, ApiServer]]:
-    """A recorder and a server of its proxy, with these settings of the proxy."""
-    settings = Settings(
+def settings_for(
+    database_url: str, fal_url: str, *, fal_key: str | None = None, **proxy: Any
+) -> Settings:
+    """The recorder's settings, with these of the proxy."""
+    return Settings(
         database_url=database_url,
         fal_url=fal_url,
         fal_key=None if fal_key is None else SecretStr(fal_key),
         proxy=ProxySettings(**proxy),
     )
+
+
+@contextmanager
+def proxying(
+    database_url: str, fal_url: str, *, port: int = 0, **settings: Any
+) -> Iterator[tuple[Recorder, ApiServer]]:
+    """A recorder and a server of its proxy, with these settings of the proxy."""
+    chosen = settings_for(database_url, fal_url, **settings)
     with (
-        recorder.open(database_url, settings=settings) as rec,
+        recorder.open(database_url, settings=chosen) as rec,
         ApiServer(rec, port, grace_s=0) as server,
     ):
         yield rec, server
