@@ -175,8 +175,11 @@ def _host_and_path(scope: Scope) -> tuple[Host, str]:
 
 
 def _own_url(scope: Scope) -> str:
-    host = Headers(scope=scope).get("host", "")
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
+    """Where the client finds us. Whoever ends TLS before us says so; the answer goes to them alone."""
+    asked = Headers(scope=scope)
+    told = asked.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    scheme = told if told in ("http", "https") else scope["scheme"]
+    return f"{scheme}://{asked.get('host', '')}{scope.get('root_path', '')}"
 
 
 class ProxyFirst:

@@ -207,6 +207,17 @@ class TestTheThreeAddresses:
         target = ("x-fal-target-url", f"https://queue.fal.run/{queued.workflow}")
         assert ask(queued.stage.server.url, SERVER_PROXY, fields=[target]).body == body
 
+    @pytest.mark.parametrize("told", ["https", "HTTPS", "https, http"])
+    def test_keep_the_clients_key_on_tls_where_somebody_ends_it_before_us(
+        self, queued: Queued, told: str
+    ) -> None:
+        reply = queued.submit(fields=[("X-Forwarded-Proto", told)])
+        assert json.loads(reply.body)["status_url"].startswith("https://proxy.test/fal/queue/")
+
+    def test_take_no_other_scheme(self, queued: Queued) -> None:
+        reply = queued.submit(fields=[("X-Forwarded-Proto", "javascript")])
+        assert json.loads(reply.body)["status_url"].startswith("http://proxy.test/fal/queue/")
+
     def test_lead_to_the_address_that_is_configured(
         self, upstream: Upstream, sqlite_url: str
     ) -> None:
