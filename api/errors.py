@@ -75,6 +75,13 @@ class ForwardingLoop(ApiError):
         super().__init__("the recorder's upstream leads back to the recorder itself")
 
 
+class UpgradeRefused(ApiError):
+    """A request with a body asks to upgrade its connection, and its body would be lost."""
+
+    def __init__(self) -> None:
+        super().__init__("send the request over HTTP/1.1, without Upgrade (curl: without --http2)")
+
+
 class BodyTooSlow(ApiError):
     """A request body did not arrive in time; nothing was sent on."""
 

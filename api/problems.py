@@ -257,6 +257,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
             "no recorded run of workflows/fal-ai/sdxl-sticker has this input"
         ),
     ),
+    own.UpgradeRefused: Kind(
+        status=400,
+        slug="upgrade-refused",
+        title="The connection cannot be upgraded",
+        example=own.UpgradeRefused(),
+    ),
     own.BodyTooSlow: Kind(
         status=408,
         slug="body-too-slow",

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
+
 REDACTED: Final = "[redacted]"
 UNREADABLE: Final = "[unreadable URL]"
 
@@ -30,6 +32,9 @@ _KEPT_HEADERS: Final = frozenset(
     }
 )
 _ADDRESS: Final = ("http://", "https://")
+_MAX_DEPTH: Final = 4
+"""How many addresses within addresses are looked into."""
+
 _SECRET_WORDS: Final = (
     "auth",
     "cookie",
@@ -55,8 +60,7 @@ def headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         if _is_secret(name):
             kept[name] = REDACTED
         elif name in _KEPT_HEADERS or name.startswith("x-fal-"):
-            shown = url(value) if value.startswith(_ADDRESS) else value
-            kept[name] = f"{kept[name]}, {shown}" if name in kept else shown
+            kept[name] = f"{kept[name]}, {_shown(value)}" if name in kept else _shown(value)
     return kept
 
 
@@ -79,6 +83,11 @@ def _shows_credentials(address: str) -> bool:
         return True  # who knows what it holds
 
 
+def _shown(value: str, depth: int = _MAX_DEPTH) -> str:
+    """A value, which loses its credentials where it is a URL."""
+    return _readable(value, depth) if value.startswith(_ADDRESS) else value
+
+
 def _is_secret(name: str) -> bool:
     lowered = name.lower()
     return any(word in lowered for word in _SECRET_WORDS)
@@ -87,22 +96,28 @@ def _is_secret(name: str) -> bool:
 def url(address: str) -> str:
     """Returns the URL without user, password, fragment, or the value of any secret parameter.
 
+    A URL that is the value of another parameter, such as where a webhook goes, is shown likewise.
+
     Never raises: an address that is no URL at all is replaced whole, for who knows what it holds.
     """
+    return _readable(address, _MAX_DEPTH)
+
+
+def _readable(address: str, depth: int) -> str:
     try:
-        return _url(address)
+        return _url(address, depth) if depth else UNREADABLE
     except ValueError:
         return UNREADABLE
 
 
-def _url(address: str) -> str:
+def _url(address: str, depth: int) -> str:
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     # Without a host, what looks like a user and password may stand in the path.
     path = parts.path if host else parts.path.rpartition("@")[2]
     query = urlencode(
         [
-            (name, REDACTED if _is_secret(name) else value)
+            (name, REDACTED if _is_secret(name) else _shown(value, depth - 1))
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         ],
         safe="[]",
@@ -111,3 +126,20 @@ def _url(address: str) -> str:
     scheme = f"{parts.scheme}:" if parts.scheme else ""
     authority = f"//{host}" if host else ""
     return f"{scheme}{authority}{path}{'?' if query else ''}{query}"
+
+
+class Discreet(msgspec.Struct, frozen=True):
+    """A struct with a `url` that shows nothing else of itself, and that redacted.
+
+    Tracebacks with values, such as Rich's, ask for one of these.
+    """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address()!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """What Rich shows."""
+        return [("url", self._address())]
+
+    def _address(self) -> str:
+        return url(getattr(self, "url", ""))

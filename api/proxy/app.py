@@ -13,12 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.errors import (
+    BodyTooSlow,
     ClientGone,
     ForwardingLoop,
     NotAuthenticated,
     NothingRecorded,
     OriginRefused,
     TargetRefused,
+    UpgradeRefused,
 )
 from api.proxy import cors, headers
 from api.proxy.client import read_body
@@ -104,7 +106,10 @@ class Proxy:
             return
         except RecorderError as error:
             sending = _adding(send, cors.headers_for(origin))
-            await problems.answer(error, scope)(scope, receive, sending)
+            answer = problems.answer(error, scope)
+            if isinstance(error, BodyTooSlow):  # more of it may come for ever
+                answer.raw_headers.append((b"connection", b"close"))
+            await answer(scope, receive, sending)
 
     async def _take(self, scope: Scope, receive: Receive) -> ASGIApp:
         """What answers a request: upstream, or a recorded run."""
@@ -113,6 +118,8 @@ class Proxy:
         target = self._target(scope, given, server_proxy=server_proxy)
         if any(self._via in value for name, value in given if name == b"via"):
             raise ForwardingLoop
+        if headers.loses_body(given):
+            raise UpgradeRefused
         wish = read_wish(given, self._settings)
         endpoint = endpoint_of(scope["method"], target.path, target.host)
         rewriting = None if server_proxy else self._rewriting(scope, endpoint, QUEUE_STYLE)
@@ -246,8 +253,11 @@ def _adding(send: Send, extra: headers.Pairs) -> Send:
 
 
 def _own_url(scope: Scope) -> str:
-    host = Headers(scope=scope).get("host", "")
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
+    """Where the client finds us. Whoever ends TLS before us says so; the answer goes to them alone."""
+    asked = Headers(scope=scope)
+    told = asked.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    scheme = told if told in ("http", "https") else scope["scheme"]
+    return f"{scheme}://{asked.get('host', '')}{scope.get('root_path', '')}"
 
 
 class ProxyFirst:

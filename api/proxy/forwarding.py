@@ -93,7 +93,7 @@ class Forwarding:
         tap = self._capture.begin(_call(passage))
         task = asyncio.current_task()
         assert task is not None
-        hangs_up = self._on_client_gone == "abort" or not passage.endpoint.costs_money
+        hangs_up = self._hangs_up(passage)
 
         def left() -> None:
             tap.client_left()
@@ -115,6 +115,14 @@ class Forwarding:
                     raise
                 task.uncancel()
 
+    def _hangs_up(self, passage: Passage) -> bool:
+        """Whether upstream is hung up on when the client leaves."""
+        return self._on_client_gone == "abort" or not passage.endpoint.costs_money
+
+    def _why(self, passage: Passage, client: Client) -> tuple[CloseReason, str]:
+        """Why a request was broken off here: for its client's sake, or because all is."""
+        return _GONE if client.has_left and self._hangs_up(passage) else _STOPPED
+
     async def _send(self, passage: Passage, tap: Tap, client: Client) -> UpstreamAnswer:
         try:
             return await self._upstream.send(passage.request)
@@ -125,7 +133,7 @@ class Forwarding:
             tap.unanswered(error.reason, str(error))
             raise UpstreamSilent(str(error)) from None
         except asyncio.CancelledError:
-            tap.unanswered(*_why(client))
+            tap.unanswered(*self._why(passage, client))
             raise
 
     async def _hand_on(
@@ -143,7 +151,7 @@ class Forwarding:
                 raise UpstreamSilent(str(error)) from None
             await client.break_off()
         except asyncio.CancelledError:
-            tap.broke_off(*_why(client))
+            tap.broke_off(*self._why(passage, client))
             raise
         finally:
             answer.close()
@@ -185,7 +193,3 @@ def _call(passage: Passage) -> Call:
         body=request.body,
         parent=passage.parent,
     )
-
-
-def _why(client: Client) -> tuple[CloseReason, str]:
-    return _GONE if client.has_left else _STOPPED

@@ -23,7 +23,7 @@ _KEY = re.compile(r"[!-~]+")
 _CONNECT_TIMEOUT_S: Final = 10.0
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(redaction.Discreet, frozen=True):
     """An endpoint to call.
 
     Attributes:
@@ -37,13 +37,6 @@ class Target(msgspec.Struct, frozen=True):
     workflow: str
     key: str | None = None
     mode: Mode = "stream"
-
-    def __repr__(self) -> str:
-        return f"Target({redaction.url(self.url)!r})"
-
-    def __rich_repr__(self) -> list[tuple[str, str]]:
-        """Rich, which prints tracebacks, asks for this and not for `repr`."""
-        return [("url", redaction.url(self.url))]
 
 
 def resolve(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,3 +133,18 @@ def test_any_address_is_shown_without_an_error(scheme: str, rest: str) -> None:
 )
 def test_no_user_or_password_before_a_host_is_shown(scheme: str, user: str) -> None:
     assert CANARY not in redaction.url(f"{scheme}{user}{CANARY}:{CANARY}@host/path")
+
+
+def test_an_address_within_an_address_is_shown_likewise() -> None:
+    webhook = f"https://user:{CANARY}@hooks.test/x?token={CANARY}&y=z"
+    encoded = quote(webhook, safe="")
+    for address in (f"https://fal.run/a?fal_webhook={encoded}", f"https://fal.run/a?b={webhook}"):
+        shown = redaction.url(address)
+        assert (CANARY in shown, "hooks.test" in shown) == (False, True)
+
+
+def test_addresses_within_addresses_have_an_end() -> None:
+    nested = "https://a.test/?b=" * 5_000 + CANARY
+    shown = redaction.url(nested)
+    assert (CANARY in shown, shown.startswith("https://a.test/?b=")) == (False, True)
+    assert CANARY not in redaction.headers([("x-fal-address", nested)])["x-fal-address"]

@@ -150,12 +150,14 @@ class TestAClientWhoLeaves:
         stage.upstream.wait_until_left()
 
 
-class TestWhereHangingUpIsConfigured:
-    @pytest.fixture
-    def aborting(self, upstream: Upstream, sqlite_url: str) -> Iterator[Stage]:
-        with staged(sqlite_url, upstream, on_client_gone="abort") as stage:
-            yield stage
+@pytest.fixture(scope="module")
+def aborting(upstream: Upstream, new_database: Callable[[], str]) -> Iterator[Stage]:
+    """A proxy that hangs up on upstream when its client leaves."""
+    with staged(new_database(), upstream, on_client_gone="abort") as stage:
+        yield stage
 
+
+class TestWhereHangingUpIsConfigured:
     @pytest.mark.parametrize("leave", WAYS)
     def test_upstream_is_hung_up_on_in_the_middle_of_a_stream(
         self, aborting: Stage, leave: Callable[[Asking], None]

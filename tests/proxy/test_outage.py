@@ -17,12 +17,11 @@ from recorder.bootstrap import Recorder
 from recorder.clock import SystemClock
 from recorder.errors import LogUnavailable
 from recorder.recording import Recording
-from recorder.settings import Settings
 from recorder.writer import LogWriter
 from tests.builders import completion, error, output, submit
 from tests.logs import WatchedLog
 from tests.proxy.asking import Reply, asking
-from tests.proxy.stage import CALL, STREAM, WORKFLOW, Stage, staged
+from tests.proxy.stage import CALL, STREAM, WORKFLOW, Stage, settings_for, staged
 from tests.proxy.upstream import (
     LAST_CHUNK,
     Step,
@@ -124,7 +123,7 @@ def failing(
     upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stage, FailingRecorder]]:
     url = f"sqlite:///{tmp_path_factory.mktemp('failing') / 'log.db'}"
-    settings = Settings(database_url=url, fal_url=upstream.url, fal_key=None)
+    settings = settings_for(url, upstream.url)
     with recorder.open(url, settings=settings) as rec:
         failing = FailingRecorder(rec)
         with ApiServer(rec, grace_s=0) as server:
@@ -256,10 +255,10 @@ def raises_no_thread(*_: object) -> None:
 
 @contextmanager
 def broken_writer(
-    upstream: Upstream, url: str, folder: Path
+    upstream: Upstream, url: str, folder: Path, **proxy: Any
 ) -> Iterator[tuple[Stage, WatchedLog, FlakySpool]]:
     """A stage whose writer appends to a log and a spool that can be made to fail."""
-    settings = Settings(database_url=url, fal_url=upstream.url, fal_key=None)
+    settings = settings_for(url, upstream.url, **proxy)
     with recorder.open(url, settings=settings) as rec:
         rec.writer.close()
         log, spool = WatchedLog(rec.log), FlakySpool(folder / "spool")
