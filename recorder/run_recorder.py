@@ -82,12 +82,14 @@ class RunRecorder:
 
         What the log has not taken within the timeout is in the spool, for the next process.
         """
-        self.writer.close(timeout_s)
-        self._stop.set()
-        self._end_waits()
-        for thread in self._threads.values():
-            thread.join()
-        self._release()
+        try:
+            self.writer.close(timeout_s)
+        finally:
+            self._stop.set()
+            self._end_waits()
+            for thread in self._threads.values():
+                thread.join()
+            self._release()
 
     def _end_waits(self) -> None:
         """Wakes threads that wait for something else than to be stopped."""
