@@ -16,11 +16,21 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import health, ingest, latency, runs
+from api.routes import definitions, health, ingest, latency, runs, webhooks
+from api.slow_readers import SmallWrites
+from api.webhooks.receiver import WebhookReceiver
 from recorder.bootstrap import Recorder
+from recorder.capture import Capture
 
 GRACE_S: Final = 10.0
-_ROUTERS: Final = (health.router, ingest.router, latency.router, runs.router)
+_ROUTERS: Final = (
+    health.router,
+    latency.router,
+    runs.router,
+    ingest.router,
+    definitions.router,
+    webhooks.router,
+)
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
 
@@ -39,7 +49,9 @@ def create_app(
         grace_s: How long such runs may go on when the app ends, before they are broken off.
     """
     service = Service(rec, max_background_runs=max_background_runs)
-    proxy = Proxy(rec)
+    capture = Capture(rec.new_recording, "proxy", record=rec.settings.proxy.record)
+    proxy = Proxy(rec, capture)
+    receiver = WebhookReceiver(rec, capture)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +60,9 @@ def create_app(
         try:
             yield
         finally:
+            await receiver.close()
             await proxy.close()
+            capture.close()
             await run_in_threadpool(service.background.close, grace_s)
 
     app = FastAPI(
@@ -63,11 +77,13 @@ def create_app(
         middleware=[
             Middleware(LastResort),
             Middleware(ProxyFirst, proxy=proxy),
+            Middleware(SmallWrites, below="/api/v1/"),
             Middleware(EncodedRunPaths),
         ],
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service
+    app.state.webhooks = receiver
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     for router in _ROUTERS:
         app.include_router(router)

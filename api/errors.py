@@ -90,3 +90,20 @@ class NotEvents(ApiError):
     def __init__(self, *taken: str) -> None:
         self.taken = taken
         super().__init__(f"send the body with content-type: {' or '.join(taken)}")
+
+
+class WebhookRefused(ApiError):
+    """A webhook is not signed by fal, not recent, or not for this recorder."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the webhook is refused: {reason}")
+
+
+class KeysUnavailable(ApiError):
+    """The keys fal signs webhooks with cannot be had, so none can be checked."""
+
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the keys webhooks are signed with are not known and cannot be fetched")

@@ -106,6 +106,27 @@ OUTCOMES: Final[dict[str, Any]] = {
     "outcomes": [_RECEIPT, {"problem": "sequence-conflict", "next_seq": 2}]
 }
 SIGN_OF_LIFE: Final[dict[str, Any]] = {"instance": INSTANCE, "lease_s": 10.0}
+DEFINITION: Final[dict[str, Any]] = {
+    "nodes": {
+        "stable_diffusion_xl": {
+            "app": "fal-ai/fast-sdxl",
+            "depends": ["input"],
+            "id": "stable_diffusion_xl",
+            "input": {"prompt": "$input.prompt"},
+            "type": "run",
+        },
+    },
+    "output": {"images": "$stable_diffusion_xl.images"},
+}
+REPORT: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "gateway_request_id": REQUEST_ID,
+    "status": "OK",
+    "payload": {"images": [{"url": "https://fal.media/result.jpeg"}]},
+    "error": None,
+    "payload_error": None,
+}
+WEBHOOK: Final[dict[str, Any]] = {"request_id": REQUEST_ID}
 
 _MEASURE: Final[dict[str, Any]] = {
     "count": 412,

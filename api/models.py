@@ -220,6 +220,12 @@ class StartModel(BaseModel):
     wait: bool = Field(default=False, description="Whether to answer only once the run has ended.")
 
 
+class WebhookModel(Model):
+    """A webhook was taken."""
+
+    request_id: str = Field(description="The queued run it reports on.")
+
+
 class MeasureModel(Model):
     """The distribution of one measure, in microseconds; exact, interpolated linearly."""
 

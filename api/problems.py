@@ -136,6 +136,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="No such run",
         example=errors.RunNotFound("d778bdf4-0275-47c2-9f23-16c27041cbeb"),
     ),
+    errors.DefinitionNotFound: Kind(
+        status=404,
+        slug="definition-not-found",
+        title="No such definition",
+        example=errors.DefinitionNotFound("5f3c" * 16),
+    ),
     errors.ProjectionFailed: Kind(
         status=503,
         slug="projection-failed",
@@ -238,6 +244,19 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="forwarding-loop",
         title="The proxy would call itself",
         example=own.ForwardingLoop(),
+    ),
+    own.WebhookRefused: Kind(
+        status=401,
+        slug="webhook-refused",
+        title="Not a webhook to be believed",
+        example=own.WebhookRefused("its signature fits none of fal's keys"),
+    ),
+    own.KeysUnavailable: Kind(
+        status=503,
+        slug="keys-unavailable",
+        title="Webhooks cannot be checked now",
+        retry_after_s=60,
+        example=own.KeysUnavailable(),
     ),
     own.TooManyRuns: Kind(
         status=503,

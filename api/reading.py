@@ -26,7 +26,7 @@ from recorder.recording import body_part
 from recorder.store.views import Page, RunFilter
 
 _READ_EVENTS: Final = 64
-_PAGE_BYTES: Final = 8 * 1024 * 1024
+_PAGE_BYTES: Final = 1024 * 1024
 """A page of events ends with the one that goes beyond; frames may be megabytes each."""
 
 
@@ -79,7 +79,7 @@ class Service:
         raise RunNotFound(request_id)
 
     def events(self, request_id: str, *, after: int, limit: int) -> Events:
-        """Events of a run above a seq, up to `limit` of them or some megabytes.
+        """Events of a run above a seq, up to `limit` of them or a megabyte.
 
         Raises:
             RunNotFound: There is no such run.
@@ -103,8 +103,15 @@ class Service:
         """
         if not self._is_logged(request_id):
             raise RunNotFound(request_id)
-        # A batch at a time: each piece of a streamed answer takes a turn in a thread.
-        return (b"".join(map(body_part, batch)) for batch in self._batches(request_id, -1))
+        return self._body(request_id)
+
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition.
+
+        Raises:
+            DefinitionNotFound: None is kept under this digest.
+        """
+        return self._rec.definition(digest)
 
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
@@ -163,11 +170,18 @@ class Service:
     def _is_logged(self, request_id: str) -> bool:
         return bool(self._rec.log.read_run(lift(request_id) or "", limit=1))
 
+    def _body(self, request_id: str) -> Iterator[bytes]:
+        """A batch at a time: each piece of a streamed answer takes a turn in a thread."""
+        for batch in self._batches(request_id, -1):
+            piece = b"".join(map(body_part, batch))
+            batch.clear()  # a slow reader holds its piece, not the events as well
+            yield piece
+
     def _batches(self, request_id: str, after: int) -> Iterator[list[LoggedEvent]]:
         lifted = lift(request_id) or ""
         while batch := self._rec.log.read_run(lifted, after, _READ_EVENTS):
-            yield batch
             after = batch[-1].seq
+            yield batch
 
 
 async def _service_of(request: Request) -> Service:

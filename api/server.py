@@ -20,8 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.app import GRACE_S, create_app
 from api.background import DEFAULT_LIMIT
+from api.proxy.app import is_for_proxy
 from api.proxy.client import TRANSPORT
 from api.reading import Service
+from api.slow_readers import DropsSlowReaders
 from recorder.bootstrap import Recorder
 
 _BACKLOG: Final = 2048
@@ -60,7 +62,10 @@ def serve(
     listening = _listen(host, port)
     with listening:
         url = _url(listening)
-        server = _Server(app, grace_s, LOGGING_CONFIG, lambda: on_ready and on_ready(url))
+        patience_s = rec.settings.reader_patience_s
+        server = _Server(
+            app, grace_s, patience_s, LOGGING_CONFIG, lambda: on_ready and on_ready(url)
+        )
         server.run(sockets=[listening])
 
 
@@ -93,7 +98,8 @@ class ApiServer:
         self.app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
         self._address = (host, port)
         self._ready = threading.Event()
-        self._server = _Server(self.app, grace_s, None, self._ready.set)
+        patience_s = rec.settings.reader_patience_s
+        self._server = _Server(self.app, grace_s, patience_s, None, self._ready.set)
         self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
         self._socket: socket.socket | None = None
         self._base = ""
@@ -147,6 +153,15 @@ class _Protocol(HttpToolsProtocol):
         self.app = app
 
 
+def _protocol(patience_s: float) -> type[asyncio.Protocol]:
+    """What uvicorn speaks HTTP with, dropping readers that take nothing."""
+    members: dict[str, Any] = {
+        "patience_s": patience_s,
+        "passes_through": staticmethod(is_for_proxy),
+    }
+    return type("PatientProtocol", (DropsSlowReaders, _Protocol), members)
+
+
 class _Server(uvicorn.Server):
     """uvicorn, which says when it listens, and ends the runs under way before it waits for them."""
 
@@ -154,12 +169,13 @@ class _Server(uvicorn.Server):
         self,
         app: FastAPI,
         grace_s: float,
+        patience_s: float,
         log_config: dict[str, Any] | None,
         on_ready: Callable[[], object],
     ) -> None:
         config = uvicorn.Config(
             app,
-            http=_Protocol,
+            http=_protocol(patience_s),
             ws="none",
             lifespan="on",
             access_log=False,

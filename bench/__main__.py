@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, postgres, proxying, rebuilding, visible
+from bench import appending, decoding, delay, postgres, proxying, rebuilding, visible
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
@@ -13,6 +13,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "postgres": postgres.results,
     "visible": visible.results,
     "decoding": decoding.results,
+    "delay": delay.results,
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
 }

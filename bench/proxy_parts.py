@@ -26,10 +26,8 @@ PING = b": ping\r\n\r\n"
 
 def event(size_bytes: int) -> bytes:
     """A completion of about this size that tells when it was sent, in nanoseconds."""
-    head = (
-        '{"type": "completion", "node_id": "a", "output": {"sent_ns": %d, "text": "'
-        % time.monotonic_ns()
-    )
+    sent_ns = time.monotonic_ns()
+    head = f'{{"type": "completion", "node_id": "a", "output": {{"sent_ns": {sent_ns}, "text": "'
     return f'data: {head}{"x" * max(0, size_bytes - len(head) - 14)}"}}}}\r\n\r\n'.encode()
 
 
@@ -96,10 +94,8 @@ async def bare(target: str) -> None:
     app.router.add_post("/{path:.*}", handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
-    await site.start()
-    assert site._server is not None
-    print(f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}", flush=True)
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
     await asyncio.Event().wait()
 
 

@@ -112,7 +112,9 @@ def results(rounds: int) -> Iterator[Result]:
             goals={"recorder, recording nothing": 0.5},
             rounds=rounds,
         )
-        yield compare("proxy: new streams of 3 events", "streams/s", sides(new_streams), rounds=rounds)
+        yield compare(
+            "proxy: new streams of 3 events", "streams/s", sides(new_streams), rounds=rounds
+        )
         idle_of = ("recorder", "bare aiohttp proxy")
         yield compare(
             f"proxy: CPU of {IDLE_STREAMS} idle streams, two pings a second each",

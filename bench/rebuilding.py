@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import resource
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bench.material import frame, prepared, sqlite_file
 from bench.measure import Result, compare
@@ -15,18 +16,31 @@ from recorder.store.log import SqlLog
 
 NODES = 3
 
+RUNS = 6_000
+MEMORY_AT_RUNS = (11_112, 111_112)
+"""A hundred thousand events, and a million."""
+
 
 def results(rounds: int) -> Iterator[Result]:
     """A log of runs with three steps each."""
     with sqlite_file() as path, prepared(f"sqlite:///{path}") as database:
-        events = fill(database, runs=6_000)
+        events = fill(database, runs=RUNS)
         yield compare(
             f"rebuild of {events:,} events",
             "events/s",
-            {"recorder": lambda: _rate(database, events)},
+            {
+                "recorder": lambda: _rate(database, events, time.perf_counter),
+                "of processor time": lambda: _rate(database, events, time.process_time),
+            },
             rounds=max(1, rounds // 2),
         )
-        yield compare("peak memory after it", "MiB", {"recorder": _peak_mib}, rounds=1)
+    for runs in MEMORY_AT_RUNS:
+        with sqlite_file() as path:
+            url = f"sqlite:///{path}"
+            with prepared(url) as database:
+                events = fill(database, runs=runs)
+            name = f"what a rebuild of {events:,} events adds to a process"
+            yield Result(name, "MiB", {"recorder": _grown_mib(url)}, {}, 1)
 
 
 def fill(database: Database, *, runs: int) -> int:
@@ -58,11 +72,12 @@ def _run(request_id: str) -> list[NewEvent]:
     ]
 
 
-def _rate(database: Database, events: int) -> float:
-    started = time.perf_counter()
+def _rate(database: Database, events: int, clock: Callable[[], float]) -> float:
+    started = clock()
     rebuild(database, SqlLog(database))
-    return events / (time.perf_counter() - started)
+    return events / (clock() - started)
 
 
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _grown_mib(url: str) -> float:
+    command = [sys.executable, "-m", "tests.trust.rebuilding_process", url]
+    return int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout) / 2**20

@@ -122,6 +122,8 @@ def run_head(run: Run, opened: Opened | None = None) -> Table:
     grid.add_row("opened", Text(_times(run)))
     if run.queue is not None:
         grid.add_row("queue", Text(_queue(run.queue)))
+    if run.definition is not None:
+        grid.add_row("definition", Text(run.definition))
     if run.parent is not None:
         grid.add_row("rerun of", Text(plain(run.parent)))
     grid.add_row("log", Text(_place(run)))

@@ -142,12 +142,13 @@ class Backlog:
             with self._lock:
                 self._entries.append(_Entry(0, [], segment, adopts=lanes))
 
-    def keep_refused(self, parcel: Parcel) -> None:
+    def keep_refused(self, parcels: Iterable[Parcel]) -> None:
         """Keeps what the log refused for good, for people to look at."""
-        if self._spool is None:
+        events = list(chain.from_iterable(map(_spooled, parcels)))
+        if self._spool is None or not events:
             return
         try:
-            self._spool.write(self.next_number(), _spooled(parcel), refused=True)
+            self._spool.keep_refused(events)
         except Exception as error:
             _log.error("refused events could not be kept: %s", error)
 

@@ -14,8 +14,9 @@ import httpx
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
+from recorder.definitions import Definitions
 from recorder.doctor import Finding, examine
-from recorder.errors import RunNotFound
+from recorder.errors import DefinitionNotFound, RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
 from recorder.projections.runs import Run
@@ -26,7 +27,9 @@ from recorder.run_recorder import RunRecorder, iterated
 from recorder.runner import WorkflowRun
 from recorder.settings import Settings
 from recorder.sources.http import resolve
+from recorder.sources.platform import definitions_at
 from recorder.store import schema
+from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database, connect
 from recorder.store.late import LateLog
 from recorder.store.log import EventLog, SqlLog, run_events
@@ -87,14 +90,20 @@ def recording_to(url: str | None = None, *, settings: Settings | None = None) ->
         log.set_up()
         writer.adopt()
 
+    def keep(digest: str, definition: bytes) -> None:
+        log.set_up()
+        DefinitionStore(database).keep(digest, definition)
+
     watch = Watch(database, log, lease_s=settings.lease_s, adopt=adopt)
-    return RunRecorder(writer, watch, release=database.close)
+    return RunRecorder(writer, watch, Definitions(keep, None), release=database.close)
 
 
 def _recording_to_service(url: str, settings: Settings) -> RunRecorder:
     log = RemoteLog(url)
     writer = LogWriter(log, spool=Spool(settings.spool_folder(log.url), log.instance))
-    return RunRecorder(writer, RemoteWatch(log, adopt=writer.adopt), release=log.close)
+    watch = RemoteWatch(log, adopt=writer.adopt)
+    named_only = Definitions(lambda *_: None, None)  # the service keeps what a run brings along
+    return RunRecorder(writer, watch, named_only, release=log.close)
 
 
 @overload
@@ -174,13 +183,17 @@ class Recorder(RunRecorder):
         settings: What was read from the environment.
     """
 
+    watch: Watch
+
     def __init__(self, database: Database, settings: Settings, *, clock: Clock | None = None):
         self.settings = settings
         self.log: EventLog = SqlLog(database)
         self.spool_folder = settings.spool_folder(str(database.engine.url))
         writer = LogWriter(self.log, spool=Spool(self.spool_folder, self.log.instance))
         watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=writer.adopt)
-        super().__init__(writer, watch, clock=clock, release=database.close)
+        self._kept_definitions = DefinitionStore(database)
+        definitions = _definitions(self._kept_definitions, settings, clock)
+        super().__init__(writer, watch, definitions, clock=clock, release=database.close)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
         self.database = database
@@ -197,7 +210,9 @@ class Recorder(RunRecorder):
         """
         self._keep_watch()
         where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key)
-        return WorkflowRun(self.writer, where, body, client, clock=self._clock)
+        return WorkflowRun(
+            self.writer, where, body, client, clock=self._clock, definitions=self.definitions
+        )
 
     def import_transcript(
         self, path: Path, *, workflow: str = "", request_id: str | None = None
@@ -223,6 +238,17 @@ class Recorder(RunRecorder):
         if run is None:
             raise RunNotFound(request_id)
         return run
+
+    def definition(self, digest: str) -> bytes:
+        """A workflow's definition, canonical JSON, by the name runs have for it.
+
+        Raises:
+            DefinitionNotFound: None is kept under it.
+        """
+        definition = self._kept_definitions.read(digest)
+        if definition is None:
+            raise DefinitionNotFound(digest)
+        return definition
 
     def runs(
         self, wanted: RunFilter | None = None, *, limit: int = 50, before: int | None = None
@@ -259,3 +285,9 @@ class Recorder(RunRecorder):
         """Keeps runs and steps up with the log in a thread of its own, until `close`."""
         self._keep_watch()
         self._start_thread("projector", self.projector.run)
+
+
+def _definitions(kept: DefinitionStore, settings: Settings, clock: Clock | None) -> Definitions:
+    api, key = settings.api, settings.key
+    look_up = None if api is None or key is None else definitions_at(api, key)
+    return Definitions(kept.keep, look_up, clock=clock)

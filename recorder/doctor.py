@@ -6,6 +6,7 @@ worth knowing and harms nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from recorder.projector import is_made_from
 from recorder.store.engine import Database
 from recorder.store.generations import RUNS, read_checkpoint
 from recorder.store.log import EventLog
-from recorder.store.spool import REFUSED, segments
+from recorder.store.spool import DAMAGED, REFUSED, Segment, segments
 from recorder.store.tables import events, open_runs, projections, recorders, runs
 
 Severity = Literal["ok", "notice", "problem"]
@@ -149,16 +150,42 @@ def _spool(folder: Path) -> Iterator[Finding]:
         yield Finding("spool", "notice", summary, names[:_EXAMPLES])
     else:
         yield Finding("spool", "ok", "nothing waits in the spool")
-    refused = sorted(path.name for path in folder.glob(f"*{REFUSED}")) if folder.is_dir() else []
-    if refused:
+    yield from _damaged(folder)
+    yield from _refused(folder)
+
+
+def _damaged(folder: Path) -> Iterator[Finding]:
+    names = sorted(path.name for path in folder.glob(f"*{DAMAGED}"))
+    if names:
         summary = (
-            f"events the log refused or nobody can read, in {_count(refused, 'file')} in {folder}"
+            f"{_count(names, 'file')} in {folder} could not be read to the end; what could be is in "
+            "the log; delete what nobody needs any more"
         )
-        yield Finding("refused", "problem", summary, refused[:_EXAMPLES])
+        yield Finding("damaged", "problem", summary, names[:_EXAMPLES])
+
+
+def _refused(folder: Path) -> Iterator[Finding]:
+    files = sorted(folder.glob(f"*{REFUSED}"))
+    if not files:
+        return
+    kept = (spooled for path in files for spooled in Segment(path).read())
+    of_run = Counter(spooled.event.request_id for spooled in kept)
+    summary = (
+        f"the log refused {_number(of_run.total(), 'event')} of {_count(of_run, 'run')}, kept in "
+        f"{_count(files, 'file')} in {folder}; delete what nobody needs any more"
+    )
+    examples = [
+        f"{request_id}: {_number(events, 'event')}"
+        for request_id, events in of_run.most_common(_EXAMPLES)
+    ]
+    yield Finding("refused", "problem", summary, examples)
 
 
 def _count(things: Sized, noun: str) -> str:
-    number = len(things)
+    return _number(len(things), noun)
+
+
+def _number(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

@@ -113,6 +113,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why the stream ended.
         detail: One line more about it.
         left_us: When the client left, where the stream went on without it; from the run's start.
+        definition: Names the workflow's definition where that became known while the run was under way.
         trailing: Bytes after the last frame, as text; together with the frames, the exact body.
         trailing_base64: The same where they are not UTF-8.
     """
@@ -120,6 +121,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     reason: CloseReason
     detail: str | None = None
     left_us: int | None = None
+    definition: str | None = None
     trailing: str | None = None
     trailing_base64: str | None = None
     node_id: None = None

@@ -10,6 +10,7 @@
     │   └── SchemaError             the database is not at this version's schema
     ├── NotInstrumented             fal's client cannot be recorded, or is recorded already
     ├── RunNotFound                 no run of that id
+    ├── DefinitionNotFound          no definition of that digest
     ├── ProjectionFailed            a fold or its storage failed at a position
     ├── BadQuery                    a filter, cursor or parameter makes no sense
     └── SourceError                 a source of streams said no
@@ -88,6 +89,14 @@ class RunNotFound(RecorderError):
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         super().__init__(f"no run {request_id}")
+
+
+class DefinitionNotFound(RecorderError):
+    """No definition of this digest is kept."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        super().__init__(f"no definition {digest}")
 
 
 class ProjectionFailed(RecorderError):

@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
 
-from recorder import sse
+from recorder import json_keys, sse
 from recorder.documents import (
     Closed,
     CloseReason,
@@ -85,7 +84,7 @@ _MAX_INTEGER_DIGITS: Final = 4_000
 """Python refuses to read longer integers."""
 
 
-class Submit(msgspec.Struct, frozen=True):
+class Submit(msgspec.Struct, frozen=True, gc=False):
     """A step was submitted; `step_request_id` is fal's id of the step, not of the run."""
 
     node_id: str | None = None
@@ -94,7 +93,7 @@ class Submit(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Completion(msgspec.Struct, frozen=True):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """A step finished; `output` is its JSON text as it came, unread."""
 
     node_id: str | None = None
@@ -104,7 +103,7 @@ class Completion(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Output(msgspec.Struct, frozen=True):
+class Output(msgspec.Struct, frozen=True, gc=False):
     """The workflow is done; `output` is its JSON text as it came, unread."""
 
     node_id: str | None = None
@@ -114,7 +113,7 @@ class Output(msgspec.Struct, frozen=True):
     anomaly: str | None = None
 
 
-class Error(msgspec.Struct, frozen=True):
+class Error(msgspec.Struct, frozen=True, gc=False):
     """A step failed, or the run where no node is named; `error` is its JSON text as it came."""
 
     node_id: str | None = None
@@ -168,7 +167,7 @@ def type_of(event: Event) -> EventType:
 _ABSENT: Final = msgspec.Raw()
 
 
-class _Wire(msgspec.Struct):
+class _Wire(msgspec.Struct, gc=False):
     """The fields we look at, payloads left raw; anything else in the object is passed over."""
 
     type: str
@@ -193,35 +192,61 @@ def parse(data: str) -> WireEvent:
 
     Strict JSON with fields of the documented types takes the short way. The rest is read as
     Python's `json` reads it (NaN, unpaired surrogates, ids that are numbers) and carries an
-    anomaly; what cannot be read at all is `Unrecognised`.
+    anomaly; what cannot be read at all is `Unrecognised`. Of a key that stands twice the last one
+    holds, as for every parser of JSON we know; an event carries one anomaly, and this one first.
     """
     try:
-        wire = _decode_wire(data)
+        text = data.encode()
+        wire = _decode_wire(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_leniently(data)
-    return _typed(wire, None)
+    payload = _payload(wire)
+    return _typed(wire, payload, "duplicate_keys" if _keys_repeat(text, wire, payload) else None)
 
 
-def _typed(wire: _Wire, anomaly: str | None) -> WireEvent:
-    ids = (wire.node_id, wire.app_id, wire.request_id)
+def _payload(wire: _Wire) -> bytes:
+    return bytes(wire.error if wire.type == "error" else wire.output)
+
+
+def _typed(wire: _Wire, payload: bytes, anomaly: str | None) -> WireEvent:
+    node_id, app_id, step_request_id = wire.node_id, wire.app_id, wire.request_id
     match wire.type:
         case "submit":
-            return Submit(*ids, anomaly)
+            return Submit(node_id, app_id, step_request_id, anomaly)
         case "completion":
-            return Completion(*ids, _raw(wire.output), anomaly)
+            return Completion(node_id, app_id, step_request_id, payload or None, anomaly)
         case "output":
-            return Output(*ids, _raw(wire.output), anomaly)
+            return Output(node_id, app_id, step_request_id, payload or None, anomaly)
         case "error":
-            return Error(*ids, wire.message, _raw(wire.error), anomaly)
+            return Error(node_id, app_id, step_request_id, wire.message, payload or None, anomaly)
         case _:
             return Unrecognised("unknown_type")
+
+
+def _keys_repeat(text: bytes, wire: _Wire, payload: bytes) -> bool:
+    """Whether a key of the event stands twice; nearly always told by counting colons.
+
+    A key has a colon of its own, outside the payload. Where there are no more such colons than
+    fields that were read, no key can have been there twice.
+    """
+    # The payload comes last, as a rule; where it does not, this cuts nothing or another last value.
+    outside = text.removesuffix(payload + b"}")
+    fields = (
+        1  # the type
+        + (wire.node_id is not None)
+        + (wire.app_id is not None)
+        + (wire.request_id is not None)
+        + (wire.message is not None)
+        + (payload != b"")
+    )
+    return outside.count(b":") > fields and json_keys.repeat_in(outside.decode())
 
 
 def _parse_leniently(data: str) -> WireEvent:
     if data.strip() == "[DONE]":
         return Unrecognised("done_marker")
     try:
-        return _of_json(_loads(data))
+        return _of_json(_loads(data), data)
     except (ValueError, RecursionError):
         # Writing needs a deeper stack than reading, so re-encoding a field can fail as well.
         return Unrecognised("invalid_json")
@@ -236,27 +261,24 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
-def _of_json(value: object) -> WireEvent:
+def _of_json(value: object, text: str) -> WireEvent:
     if not isinstance(value, dict):
         return Unrecognised("not_an_object")
     if not isinstance(value.get("type"), str):
         return Unrecognised("no_type")
     names = ("node_id", "app_id", "request_id", "message")
-    anomaly = (
-        "not_text"
-        if any(not isinstance(value.get(name), str | None) for name in names)
-        else "lenient_json"
-    )
+    if json_keys.repeat_in(text):
+        anomaly = "duplicate_keys"
+    elif any(not isinstance(value.get(name), str | None) for name in names):
+        anomaly = "not_text"
+    else:
+        anomaly = "lenient_json"
     node_id, app_id, request_id, message = (_text(value.get(name)) for name in names)
     output, error = (
         _dump(value[name]) if name in value else _ABSENT for name in ("output", "error")
     )
     wire = _Wire(value["type"], node_id, app_id, request_id, message, output, error)
-    return _typed(wire, anomaly)
-
-
-def _raw(value: msgspec.Raw) -> bytes | None:
-    return bytes(value) or None
+    return _typed(wire, _payload(wire), anomaly)
 
 
 def _text(value: object) -> str | None:
@@ -368,7 +390,7 @@ def new_event(
     )
 
 
-class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
+class LoggedEvent(msgspec.Struct, frozen=True):
     """An event of the log; the fields stand in the order of the table's columns.
 
     What is not named here is as in `NewEvent`.
@@ -395,9 +417,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, dict=True):
     frame_digest: bytes
     chain: bytes
 
-    @cached_property
+    @property
     def event(self) -> Event:
-        """What the frame says, read now by this version's rules."""
+        """What the frame says, read anew at every use, by this version's rules."""
         return _read(self)
 
     @property

@@ -33,11 +33,11 @@ def canonical(body: bytes, *, ignoring: Collection[str] = ()) -> bytes:
     """The canonical form; the body itself where it is not JSON, or nested too deeply. Total."""
     try:
         value = _plain(json.loads(body), _MAX_DEPTH)
+        if isinstance(value, dict):
+            value = {name: each for name, each in value.items() if name not in ignoring}
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError):
         return body
-    if isinstance(value, dict):
-        value = {name: each for name, each in value.items() if name not in ignoring}
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return text.encode()
 
 

@@ -19,6 +19,7 @@ import msgspec
 from recorder import sse
 from recorder.bodies import Body, Part, StreamBody, body_of
 from recorder.clock import Clock, SystemClock
+from recorder.definitions import Definitions
 from recorder.documents import as_bytes, as_text
 from recorder.errors import LogUnavailable
 from recorder.events import (
@@ -57,9 +58,20 @@ class Recording:
 
     Call `open` once, `feed` for every chunk of the body as it came, `close` once. Not for use from
     several threads at the same time.
+
+    Args:
+        writer: Takes what is recorded to the log.
+        clock: For the stamps.
+        definitions: Names the definition of the run's workflow, where the caller does not.
     """
 
-    def __init__(self, writer: LogWriter, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        writer: LogWriter,
+        *,
+        clock: Clock | None = None,
+        definitions: Definitions | None = None,
+    ) -> None:
         self._fault: Exception | None = None
         self._lane: Lane | None = None
         self._writer = writer
@@ -73,6 +85,9 @@ class Recording:
         self._body: Body = StreamBody()
         self._seq = 0
         self._left_us: int | None = None
+        self._definitions = definitions
+        self._workflow = ""
+        self._definition: str | None = None
         self._closed = False
 
     @property
@@ -85,12 +100,22 @@ class Recording:
         """What went wrong with recording, first; None while all is well."""
         return self._fault or (self._lane.broken if self._lane else None)
 
+    @property
+    def refused(self) -> Exception | None:
+        """Why the log takes nothing more of the run; None as far as it has taken all."""
+        return self._fault if self._lane is None else self._lane.broken
+
     def open(self, document: Opened) -> None:
         """Begins the run in the log; what cannot be begun is not recorded at all."""
         try:
             lane = self._new_lane(document)
+            self._workflow = document.workflow
+            self._definition = self._definition_of(document)
             signed = msgspec.structs.replace(
-                document, recorder=self._writer.instance, recording=lane.key
+                document,
+                recorder=self._writer.instance,
+                recording=lane.key,
+                definition=self._definition,
             )
             frame = encode_document(signed)
             self._body = body_of(document)
@@ -158,6 +183,7 @@ class Recording:
                 reason=reason,
                 detail=detail,
                 left_us=self._left_us,
+                definition=self._later_definition(),
                 trailing=text,
                 trailing_base64=in_base64,
             )
@@ -186,6 +212,18 @@ class Recording:
         if self._lane is not None:
             raise RuntimeError("the recording is open already")
         return Lane(lift(document.upstream_request_id) or new_request_id(self._clock))
+
+    def _definition_of(self, document: Opened) -> str | None:
+        if self._definitions is None or document.definition is not None:
+            return document.definition
+        return self._definitions.of_opened(document)
+
+    def _later_definition(self) -> str | None:
+        """The definition if it became known, or another, since the run was opened."""
+        if self._definitions is None:
+            return None
+        known = self._definitions.known(self._workflow)
+        return None if known == self._definition else known
 
     def _stamp(self) -> tuple[int, int]:
         """Wall clock and time since the start, both in microseconds."""

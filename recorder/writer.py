@@ -127,18 +127,30 @@ class LogWriter:
         with self._changed:
             if not (self._queue or self._backlog or self._delivering):
                 return True
-        marker = Parcel(None, [], Future())
-        assert marker.acknowledged is not None
         try:
-            self._send(marker)
+            reached = self.mark()
         except WriterClosed:
             self._thread.join(timeout_s)
             return not self._thread.is_alive()
         try:
-            marker.acknowledged.result(timeout_s)
+            reached.result(timeout_s)
         except (TimeoutError, LogUnavailable):
             return False
         return True
+
+    def mark(self) -> Future[list[Receipt]]:
+        """A future, set once all that was sent before is committed or refused; it holds nothing.
+
+        Nobody who waits for it can cancel it. It fails with `LogUnavailable` where the writer is
+        closed first.
+
+        Raises:
+            WriterClosed: The writer has been closed.
+        """
+        reached: Future[list[Receipt]] = Future()
+        reached.set_running_or_notify_cancel()
+        self._send(Parcel(None, [], reached))
+        return reached
 
     def close(self, timeout_s: float = 10.0) -> bool:
         """Commits what is queued, then stops; idempotent.
@@ -262,12 +274,13 @@ class LogWriter:
             _log.exception("the log failed")
             self._refuse(ready, error)
             return []
-        again = []
+        again, refused = [], []
         for parcel, batch in zip(ready, batches, strict=True):
             if not parcel.settle(list(islice(outcomes, len(batch)))):
                 again.append(parcel)
             elif parcel.lane is not None and parcel.lane.broken is not None:
-                self._backlog.keep_refused(parcel)
+                refused.append(parcel)
+        self._backlog.keep_refused(refused)
         return again
 
     def _find_openings(self, waiting: list[Parcel]) -> bool:
@@ -288,7 +301,7 @@ class LogWriter:
     def _refuse(self, parcels: list[Parcel], error: Exception) -> None:
         for parcel in parcels:
             parcel.fail(error)
-            self._backlog.keep_refused(parcel)
+        self._backlog.keep_refused(parcels)
 
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
@@ -345,6 +358,7 @@ def _find_opening(log: AppendLog, lane: Lane) -> bool:
 def _recording_of(first: LoggedEvent) -> str | None:
     """The recording that opened a run; None where that cannot be told."""
     try:
-        return first.event.recording if isinstance(first.event, Opened) else None
+        event = first.event
     except ValueError:  # a row that was tampered with
         return None
+    return event.recording if isinstance(event, Opened) else None

@@ -31,6 +31,8 @@ _odd_frames = st.sampled_from(
         b"data: \xff\n\n",
         b'data: {"type": "submit", "node_id": 7}\n\n',
         b'data: {"type": "error", "error": NaN}\n\n',
+        b'data: {"type": "error", "node_id": "a", "type": "submit"}\n\n',
+        b'data: {"type": "output", "output": NaN, "output": 1}\n\n',
         b'data: {"type": "error", "error": {"status": 404, "body": "\\ud800\\u0000"}}\n\n',
         frame("[]"),
         frame("{}"),

@@ -180,6 +180,19 @@ def test_flushing_waits_for_what_was_submitted_before(
     assert first.done()
 
 
+def test_a_mark_is_reached_once_what_was_sent_before_is_committed(
+    writer: LogWriter, watched: WatchedLog
+) -> None:
+    first = busy(writer, watched)
+    mark = writer.mark()
+    assert not mark.cancel()  # the thread that sets it must not find it cancelled
+    assert not mark.done()
+    watched.release()
+    assert mark.result(WAIT_S) == []
+    assert first.done()
+    assert writer.mark().result(WAIT_S) == []
+
+
 # Lanes
 
 
@@ -334,6 +347,7 @@ def test_closing_with_the_database_away_fails_what_is_left_and_returns(log: SqlL
         writer.submit(plain_run("a", 2)),
         *send(writer, recorded("r", "mine", submit("a")), lane),
         writer.submit(plain_run("b", 1)),
+        writer.mark(),
     ]
     watched.wait_for_append()
     assert not writer.close(timeout_s=0)
@@ -358,6 +372,8 @@ def test_a_closed_writer_takes_nothing_more(log: SqlLog) -> None:
     assert writer.close()
     with pytest.raises(WriterClosed, match=r"^the log writer is closed$"):
         writer.submit(plain_run("a", 1))
+    with pytest.raises(WriterClosed, match=r"^the log writer is closed$"):
+        writer.mark()
 
 
 def test_writers_on_two_logs_of_one_database_keep_the_chain(database: Database) -> None:

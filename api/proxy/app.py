@@ -46,17 +46,18 @@ class Proxy:
     Use it between `start` and `close`, on one event loop.
 
     Args:
-        rec: Where runs are recorded, and with whose settings.
+        rec: With whose settings.
+        capture: Records what passes.
     """
 
-    def __init__(self, rec: Recorder) -> None:
+    def __init__(self, rec: Recorder, capture: Capture) -> None:
         settings = rec.settings
         self._settings = settings.proxy
         self._key = settings.key
         self._queue_url = settings.queue
         self._targets = Targets(settings.fal_url, settings.queue, settings.proxy.allow)
         self._via = f"1.1 fal-flight-recorder-{uuid.uuid4().hex[:12]}".encode()
-        self._capture = Capture(rec.new_recording, "proxy", record=settings.proxy.record)
+        self._capture = capture
         self._forwarding: Forwarding | None = None
         self._upstream: Upstream | None = None
 
@@ -66,8 +67,7 @@ class Proxy:
         self._forwarding = Forwarding(self._upstream, self._capture, self._settings.on_client_gone)
 
     async def close(self) -> None:
-        """Closes connections, and the recordings of queued runs still waited for."""
-        self._capture.close()
+        """Closes connections."""
         if self._upstream is not None:
             await self._upstream.close()
 

@@ -56,12 +56,17 @@ class Client:
         receive: The same; its body has been read.
         send: The same.
         on_left: Called once if the client leaves before its answer is whole.
+
+    Attributes:
+        has_left: Whether they are gone; what is sent to them then goes nowhere.
+        has_begun: Whether a status was sent.
     """
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, on_left: Callable[[], None]
     ) -> None:
         self.has_left = False
+        self.has_begun = False
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -76,6 +81,7 @@ class Client:
 
     async def begin(self, status: int, headers: Pairs) -> None:
         """Sends status and headers."""
+        self.has_begun = True
         await self._tell({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, chunk: bytes) -> None:

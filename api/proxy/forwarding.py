@@ -51,6 +51,15 @@ class Passage(msgspec.Struct, frozen=True):
     extra_headers: headers.Pairs = []
     parent: str | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer is held until it is whole; only short ones are.
+
+        It has to be whole before its addresses can be changed. And a client that sees the reply to a
+        submit torn submits again.
+        """
+        return self.rewriting is not None or self.endpoint.kind == "submit"
+
 
 class Forwarding:
     """Passes requests on.
@@ -72,7 +81,8 @@ class Forwarding:
 
         Raises:
             UpstreamUnreachable: Nothing was sent.
-            UpstreamSilent: Something may have been sent, and no answer came.
+            UpstreamSilent: Something may have been sent, and no answer came. Neither is raised of a
+                request that may be repeated; its client's connection is ended, as upstream's was.
         """
         tap = self._capture.begin(_call(passage))
         task = asyncio.current_task()
@@ -88,6 +98,11 @@ class Forwarding:
             try:
                 answer = await self._send(passage, tap, client)
                 await self._hand_on(passage, answer, tap, client)
+            except (UpstreamUnreachable, UpstreamSilent):
+                # Clients ask again where a connection ends, and then nothing is lost: polling goes on.
+                if not passage.endpoint.may_be_repeated:
+                    raise
+                await client.break_off()
             except asyncio.CancelledError:
                 # Ours where the client left and nobody needs the rest, else the server's own.
                 if not (client.has_left and hangs_up):
@@ -112,12 +127,14 @@ class Forwarding:
     ) -> None:
         tap.answered(answer.status, headers.as_text(answer.headers))
         try:
-            if passage.rewriting is not None and 200 <= answer.status < 300:
-                await self._hand_on_rewritten(passage.rewriting, passage, answer, tap, client)
+            if passage.is_held and 200 <= answer.status < 300:
+                await self._hand_on_whole(passage, answer, tap, client)
             else:
                 await self._hand_on_as_it_is(passage, answer, tap, client)
         except BrokenOff as error:
             tap.broke_off(error.reason, str(error))
+            if not client.has_begun:  # a torn connection without a status would be tried again
+                raise UpstreamSilent(str(error)) from None
             await client.break_off()
         except asyncio.CancelledError:
             tap.broke_off(*_why(client))
@@ -130,25 +147,23 @@ class Forwarding:
     ) -> None:
         await client.begin(answer.status, [*answer.headers, *passage.extra_headers])
         async for chunk in answer.chunks():
-            await client.write(chunk)
-            tap.feed(chunk)
+            try:
+                await client.write(chunk)
+            finally:  # what has come is kept, also if the wait for a slow client is broken off
+                tap.feed(chunk)
         await client.end()
         tap.ended()
 
-    async def _hand_on_rewritten(
-        self,
-        rewriting: Rewriting,
-        passage: Passage,
-        answer: UpstreamAnswer,
-        tap: Tap,
-        client: Client,
+    async def _hand_on_whole(
+        self, passage: Passage, answer: UpstreamAnswer, tap: Tap, client: Client
     ) -> None:
-        """For short answers only: they have to be whole before they can be changed."""
         chunks = []
         async for chunk in answer.chunks():
             chunks.append(chunk)
             tap.feed(chunk)
-        body = rewriting.rewrite(b"".join(chunks))
+        body = b"".join(chunks)
+        if passage.rewriting is not None:
+            body = passage.rewriting.rewrite(body)
         kept = [pair for pair in answer.headers if pair[0] != b"content-length"]
         length = (b"content-length", str(len(body)).encode())
         await client.begin(answer.status, [*kept, length, *passage.extra_headers])

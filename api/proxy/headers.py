@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -50,6 +51,12 @@ _NOT_HANDED_ON: Final = _HOP_BY_HOP | {
     b"set-cookie",
     b"strict-transport-security",
 }
+_NOT_HANDED_ON_PREFIX: Final = b"access-control-"
+"""What a page may read is between it and the recorder, and browsers refuse an answer that says it twice."""
+
+_BODILESS: Final = frozenset({204, 304})
+_UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""Our server refuses to send it, and the client would be left without an answer."""
 
 
 def get(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
@@ -86,12 +93,23 @@ def _by_server_proxy(name: bytes) -> bool:
     )
 
 
-def to_client(headers: Iterable[tuple[bytes, bytes]]) -> Pairs:
-    """The headers to hand on; names in lower case."""
+def to_client(headers: Iterable[tuple[bytes, bytes]], *, status: int) -> Pairs:
+    """The headers to hand on; names in lower case.
+
+    Args:
+        headers: As upstream sent them.
+        status: Of its answer; where that rules a body out, no length may promise one.
+    """
     lowered = [(name.lower(), value) for name, value in headers]
-    named = _named_by_connection(lowered)
+    left_out = _NOT_HANDED_ON | _named_by_connection(lowered)
+    if status in _BODILESS:
+        left_out |= {b"content-length"}
     return [
-        (name, value) for name, value in lowered if name not in _NOT_HANDED_ON and name not in named
+        (name, value)
+        for name, value in lowered
+        if name not in left_out
+        and not name.startswith(_NOT_HANDED_ON_PREFIX)
+        and not _UNSENDABLE.search(value)
     ]
 
 

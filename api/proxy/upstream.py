@@ -8,6 +8,7 @@ cookies are not kept, and the environment's proxies are not used.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -24,6 +25,10 @@ KEEP_ALIVE_S: Final = 3.0
 """Shorter than upstream's own, so that no request goes out on a connection just being closed."""
 
 _MAX_HEADER_BYTES: Final = 64 * 1024
+_LONG_BODY_BYTES: Final = 1024 * 1024
+_STATUSES: Final = range(200, 600)
+"""Any other an answer cannot end with, and our server cannot send (RFC 9110, 15)."""
+
 _NOT_ADDED: Final = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
 
 
@@ -61,8 +66,10 @@ class UpstreamAnswer:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        connection = response.connection  # None once the body is whole
+        self._protocol = None if connection is None else connection.protocol
         self.status = response.status
-        self.headers = headers.to_client(response.raw_headers)
+        self.headers = headers.to_client(response.raw_headers, status=response.status)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The bytes of the body: at each turn all that has arrived.
@@ -70,18 +77,31 @@ class UpstreamAnswer:
         Raises:
             BrokenOff: The body ended before its end.
         """
-        read = self._response.content.readany
+        content = self._response.content
         try:
-            while chunk := await read():
+            while chunk := await content.readany():
                 yield chunk
-        except (TimeoutError, aiohttp.ServerTimeoutError):
-            raise BrokenOff("timeout", "upstream sent nothing any more") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise BrokenOff("cut", type(error).__name__) from None
+            # aiohttp puts the exception before what has come and was not read yet.
+            if rest := content._read_nowait(-1):  # noqa: SLF001  # no public name
+                yield rest
+            raise _broken_off(error) from None
+        if self._was_reset():
+            raise BrokenOff("cut", "ConnectionResetError")
+
+    def _was_reset(self) -> bool:
+        """Whether a body that ends with its connection ended otherwise than in good order."""
+        return self._protocol is not None and isinstance(self._protocol.exception(), OSError)
 
     def close(self) -> None:
         """Ends the request; a body that was read to its end leaves its connection for others."""
         self._response.close()
+
+
+def _broken_off(error: Exception) -> BrokenOff:
+    if isinstance(error, TimeoutError):
+        return BrokenOff("timeout", "upstream sent nothing any more")
+    return BrokenOff("cut", type(error).__name__)
 
 
 class Upstream:
@@ -106,6 +126,8 @@ class Upstream:
             max_field_size=_MAX_HEADER_BYTES,
             trust_env=False,
         )
+        # aiohttp sends a GET or PUT again when it gets no answer; a GET may run an app and be paid for.
+        self._session._retry_connection = False  # noqa: SLF001  # no public name
 
     async def send(self, request: UpstreamRequest) -> UpstreamAnswer:
         """Sends a request, once.
@@ -114,24 +136,40 @@ class Upstream:
             Unsent: There is no connection.
             Unanswered: There was one, and no status came back.
         """
-        sent = CIMultiDict(headers.as_text(request.headers))
+        sent = CIMultiDict((name.decode(), _text(value)) for name, value in request.headers)
         try:
             response = await self._session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 headers=sent,
-                data=request.body or None,
+                data=_data(request.body),
                 allow_redirects=False,
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unsent(type(error).__name__) from None
-        except (TimeoutError, aiohttp.ServerTimeoutError):
+        except TimeoutError:
             raise Unanswered("timeout", "upstream did not answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unanswered("cut", type(error).__name__) from None
+        if response.status not in _STATUSES:
+            response.close()
+            raise Unanswered("cut", f"upstream answered {response.status}, which is no status")
         return UpstreamAnswer(response)
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._session.close()
         await asyncio.sleep(0)  # lets the transports say goodbye
+
+
+def _data(body: bytes) -> bytes | io.BytesIO | None:
+    """A body as aiohttp wants it, which sends a long one in pieces only if it comes as a file."""
+    return io.BytesIO(body) if len(body) > _LONG_BODY_BYTES else body or None
+
+
+def _text(value: bytes) -> str:
+    """A header's value as aiohttp wants it, which writes UTF-8 whatever came in."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

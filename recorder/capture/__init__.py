@@ -5,9 +5,11 @@ The same rules for the proxy, which passes requests on, and for the SDK, which s
 
 from recorder.capture.capture import Capture, Recorded
 from recorder.capture.endpoints import Endpoint, Host, endpoint_of
+from recorder.capture.queued import MAX_PART_BYTES, has_outcome
 from recorder.capture.taps import Call, Headers, NoTap, Tap
 
 __all__ = [
+    "MAX_PART_BYTES",
     "Call",
     "Capture",
     "Endpoint",
@@ -17,4 +19,5 @@ __all__ = [
     "Recorded",
     "Tap",
     "endpoint_of",
+    "has_outcome",
 ]

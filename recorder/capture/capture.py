@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from recorder import redaction
 from recorder.capture.endpoints import Endpoint
 from recorder.capture.queued import QueuedRuns, QueueTap, SubmitTap
 from recorder.capture.taps import Call, Headers, NoTap, RunTap, Tap
-from recorder.documents import CloseReason, Source
+from recorder.documents import CloseReason, Exchange, Source, as_text
 from recorder.recording import Recording
 
 _log = logging.getLogger(__name__)
@@ -66,6 +67,40 @@ class Capture:
                 return QueueTap(call, self._queued)
             case _:
                 return _NOTHING
+
+    def follows(self, request_id: str) -> bool:
+        """Whether a queued run is known here: followed, or its end recorded."""
+        return self._queued.knows(request_id)
+
+    def webhook(self, request_id: str, body: bytes, headers: Headers) -> Recording | None:
+        """Records a webhook of fal's, whose signature has been checked, on its run.
+
+        A run that is not known here is opened. Unlike a tap this raises: fal delivers again.
+
+        Args:
+            request_id: The queued run it reports on.
+            body: All of it, at most `MAX_PART_BYTES`.
+            headers: As they came; what is recorded of them is redacted.
+
+        Returns:
+            The recording it went into; None where there is nothing to record, because the run's end
+            is recorded already or nothing is recorded at all.
+        """
+        if self._record == "none":
+            return None
+        text, in_base64 = as_text(body)
+        report = Exchange(
+            what="webhook",
+            method="POST",
+            headers=redaction.headers(headers),
+            body=text,
+            body_base64=in_base64,
+        )
+        return self._queued.reported(request_id, report, body)
+
+    def forget(self, request_id: str) -> None:
+        """Takes a queued run for unknown: what comes about it next opens a run of its own."""
+        self._queued.forget(request_id)
 
     def close(self) -> None:
         """Ends the recordings of queued runs that are still waited for; idempotent."""

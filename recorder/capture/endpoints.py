@@ -50,6 +50,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         """Whether the request starts a run, so that sending it twice would pay twice."""
         return self.kind in ("stream", "call", "submit")
 
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the request only asks about a queued run, so that sending it again does no harm."""
+        return self.kind in _ASKED.values()
+
 
 _OTHER: Final = Endpoint("other")
 

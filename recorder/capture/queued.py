@@ -7,7 +7,7 @@ result, or a webhook. One that nobody asks about any more is closed after a whil
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,10 +15,11 @@ import msgspec
 
 from recorder import redaction, sse
 from recorder.capture.taps import Call, Headers, opened
-from recorder.documents import CloseReason, Exchange, Opened, Source, What, as_text
+from recorder.documents import Closed, CloseReason, Exchange, Opened, Source, What, as_text
 from recorder.events import lift
 from recorder.projections.queue import Queue, tell
 from recorder.recording import Recording
+from recorder.store.log import EventLog, run_events
 
 MAX_PART_BYTES: Final = 16 * 1024 * 1024
 """A longer body goes on in another exchange."""
@@ -27,35 +28,42 @@ IDLE_S: Final = 3_600.0
 """How long a queued run is waited for after the last word about it."""
 
 _MAX_ENDED: Final = 10_000
+_ONCE: Final[frozenset[What]] = frozenset({"status", "webhook"})
 
 
 class QueuedRun:
-    """A queued run being recorded."""
+    """A queued run being recorded.
+
+    Attributes:
+        recording: What is being recorded of it.
+        asked_at_s: When the last word about it came, on the monotonic clock.
+    """
 
     def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+        self.recording = recording
         self._queue = Queue()
-        self._last_status: tuple[int | None, bytes] | None = None
+        self._last: dict[What, tuple[int | None, bytes]] = {}
         self.asked_at_s = time.monotonic()
 
     def told(self, exchange: Exchange, body: bytes) -> bool:
         """Records an exchange; returns whether it tells the outcome, which ends the recording.
 
-        A status that says what the last one said is not recorded again: clients ask ten times a second.
+        What says no more than the last of its kind is not recorded again: clients ask for the status
+        ten times a second, and fal delivers a webhook again until it is taken.
         """
         self.asked_at_s = time.monotonic()
-        if exchange.what == "status":
-            if self._last_status == (exchange.status, body):
+        if exchange.what in _ONCE:
+            if self._last.get(exchange.what) == (exchange.status, body):
                 return False
-            self._last_status = (exchange.status, body)
-        self._recording.add(exchange)
+            self._last[exchange.what] = (exchange.status, body)
+        self.recording.add(exchange)
         told = tell(self._queue, exchange, 0)
         self._queue = told.queue
         return told.outcome is not None
 
     def close(self, reason: CloseReason, detail: str | None = None) -> None:
         """Ends the recording; idempotent."""
-        self._recording.close(reason, detail)
+        self.recording.close(reason, detail)
 
 
 class QueuedRuns:
@@ -91,14 +99,37 @@ class QueuedRuns:
         recorded already.
         """
         request_id = call.endpoint.request_id or ""
+        document = opened(call, self.source, "queue", None, ())
+        return self._find(request_id, msgspec.structs.replace(document, input=None))
+
+    def reported(self, request_id: str, report: Exchange, body: bytes) -> Recording | None:
+        """Records a webhook; returns its run's recording, None where the run's end is recorded already.
+
+        A run submitted elsewhere is known from its webhook alone: that it ended, not when it began.
+        """
+        unknown = Opened(workflow="", source=self.source, mode="queue", timed=False)
+        run = self._find(request_id, unknown)
+        if run is None:
+            return None
+        self.tell(run, request_id, report, body)
+        return run.recording
+
+    def _find(self, request_id: str, document: Opened) -> QueuedRun | None:
+        """The run, opened with this document if it is not known; None where its end is recorded."""
         run = self._runs.get(request_id)
         if run is not None or request_id in self._ended:
             return run
-        return self.open(request_id, self._seen_later(call, request_id), self._start())
+        named = msgspec.structs.replace(document, upstream_request_id=request_id)
+        return self.open(request_id, named, self._start())
 
     def knows(self, request_id: str) -> bool:
         """Whether the run is followed, or its end recorded."""
         return request_id in self._runs or request_id in self._ended
+
+    def forget(self, request_id: str) -> None:
+        """Takes a run for unknown, because what was recorded of it is lost."""
+        self._runs.pop(request_id, None)
+        self._ended.pop(request_id, None)
 
     def tell(self, run: QueuedRun, request_id: str, exchange: Exchange, body: bytes) -> None:
         """Records an exchange about a run, and its end if this is it."""
@@ -118,10 +149,6 @@ class QueuedRuns:
         for request_id in list(self._runs):
             self._end(request_id, "error", "the recorder was stopped while the run was waited for")
 
-    def _seen_later(self, call: Call, request_id: str) -> Opened:
-        document = opened(call, self.source, "queue", None, ())
-        return msgspec.structs.replace(document, upstream_request_id=request_id, input=None)
-
     def _end(self, request_id: str, reason: CloseReason, detail: str | None = None) -> None:
         run = self._runs.pop(request_id, None)
         if run is None:
@@ -136,6 +163,21 @@ class QueuedRuns:
         for request_id, run in list(self._runs.items()):
             if now_s - run.asked_at_s > self._idle_s:
                 self._end(request_id, "timeout", "nobody asked about the run any more")
+
+
+def has_outcome(log: EventLog, request_id: str) -> bool:
+    """Whether the log has a run of this id, or of it with a suffix, that was seen to its end.
+
+    What `QueuedRuns` knows is lost with the process; the log remembers.
+    """
+    asked_for = named = lift(request_id) or ""
+    number = 1
+    while of_run := deque(run_events(log, named), maxlen=1):
+        if isinstance(last := of_run[0].event, Closed) and last.reason == "eof":
+            return True
+        number += 1
+        named = f"{asked_for}~{number}"
+    return False
 
 
 class _Submitted(msgspec.Struct):

@@ -153,6 +153,8 @@ def _webhook(queue: Queue, exchange: Exchange) -> Told:
         return Told(queue, "completed")
     if told.status != "ERROR":
         return Told(queue)
+    if queue.cancel_requested and told.error == f"Invalid status code: {_CANCELLED}":
+        return Told(queue, "cancelled")
     message = told.error if isinstance(told.error, str) else None
     return Told(queue, "failed", Failure(message=message, body=_body(exchange)))
 

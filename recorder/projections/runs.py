@@ -245,7 +245,8 @@ class _Folding:
                 self.error = Failure(
                     message=f"upstream answered {event.status}", status=event.status
                 )
-        if event.mode != "stream" and not self.workflow.startswith("workflows/"):
+        is_app = self.workflow != "" and not self.workflow.startswith("workflows/")
+        if event.mode != "stream" and is_app:
             self._submit_the_only_step(logged)
 
     def _submit_the_only_step(self, logged: LoggedEvent) -> None:
@@ -334,6 +335,7 @@ class _Folding:
         self.closed_at = logged.received_at
         self.duration_us = self._duration_us(logged)
         self.close_reason = event.reason
+        self.definition = lift(event.definition) or self.definition
         if (event.trailing or event.trailing_base64) and event.reason != "refused":
             self._count("trailing_bytes")
         # A refusal is one whatever its body holds, a stream of somebody's with an output included.

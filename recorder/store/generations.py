@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -20,11 +21,13 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    make_url,
     select,
     union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 
 from recorder.errors import LogError
 from recorder.projections.runs import Run
@@ -107,7 +110,10 @@ def write_runs(
         step_rows += [_step_row(generation, run.request_id, step) for step in changed_steps]
     for table, rows in ((runs, run_rows), (steps, step_rows)):
         if rows:
-            connection.execute(_UPSERTS[connection.dialect.name, table.name], rows)
+            upsert = _UPSERTS[connection.dialect.name, table.name]
+            in_order = itemgetter(*table.columns.keys())
+            # The driver's own way: through SQLAlchemy's execution a row takes twice as long.
+            connection.exec_driver_sql(upsert, [in_order(row) for row in rows])
 
 
 def _failure_column(failure: Failure | None) -> str | None:
@@ -131,7 +137,7 @@ def _run_row(generation: int, run: Run) -> dict[str, object]:
         "events": run.events,
         "first_position": run.first_position,
         "as_of_position": run.as_of_position,
-        "anomalies": json.dumps(dict(sorted(run.anomalies.items()))),
+        "anomalies": json.dumps(dict(sorted(run.anomalies.items()))) if run.anomalies else "{}",
         "error": _failure_column(run.error),
         "mode": run.mode,
         "queue": None if run.queue is None else json.dumps(msgspec.structs.asdict(run.queue)),
@@ -158,11 +164,12 @@ def _step_row(generation: int, request_id: str, step: Step) -> dict[str, object]
     }
 
 
-def _upsert(dialect: Any, table: Table) -> Any:
-    statement = dialect.insert(table)
+def _upsert(dialect: Dialect, insert: Any, table: Table) -> str:
+    """In the words of a driver, values by their place in the table."""
+    statement = insert(table)
     keys = [column.name for column in table.primary_key]
     values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
-    return statement.values(values).on_conflict_do_update(
+    upsert = statement.values(values).on_conflict_do_update(
         index_elements=keys,
         set_={
             column.name: statement.excluded[column.name]
@@ -170,11 +177,16 @@ def _upsert(dialect: Any, table: Table) -> Any:
             if column.name not in keys
         },
     )
+    return str(upsert.compile(dialect=dialect))
 
 
+_psycopg: Any = make_url("postgresql+psycopg://").get_dialect()  # without the driver itself
 _UPSERTS: Final = {
-    (name, table.name): _upsert(dialect, table)
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+    (dialect.name, table.name): _upsert(dialect, insert, table)
+    for dialect, insert in (
+        (sqlite.dialect(), sqlite.insert),
+        (_psycopg(paramstyle="format"), postgresql.insert),
+    )
     for table in (runs, steps)
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -35,12 +36,15 @@ __all__ = [
 READ_BATCH: Final = 1_000
 """Events a reader takes per query."""
 
-_READ_BYTES: Final = 2 * 1024 * 1024
+_READ_BYTES: Final = 1024 * 1024
 """A batch ends early once its frames come to this, so that a hundred readers fit in memory."""
 
 _SHORT_BYTES: Final = 2 * 1024
 """Longer frames are read by a second query, once it is known how many: PostgreSQL's driver takes a
 whole result into memory before it hands out the first row. `READ_BATCH` short ones are a batch."""
+
+_ROWS_AT_ONCE: Final = 256
+"""Rows fetched together; one by one they take a tenth longer."""
 
 _MAX_KNOWN_TAILS: Final = 100_000
 
@@ -151,7 +155,8 @@ def _batch(
     batch: list[LoggedEvent] = []
     long: list[int] = []  # where in the batch
     size_bytes = 0
-    for row in connection.execute(query, parameters):
+    rows = connection.execute(query, parameters).partitions(_ROWS_AT_ONCE)
+    for row in chain.from_iterable(rows):
         logged = LoggedEvent(*row[:-1])
         frame_bytes = row[-1] or 0
         if frame_bytes > _SHORT_BYTES:

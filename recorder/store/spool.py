@@ -12,7 +12,9 @@ are in the log, and a crash in between costs nothing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import io
 import os
 import re
 import zlib
@@ -25,7 +27,10 @@ import msgspec
 from recorder.events import NewEvent
 
 REFUSED: Final = ".refused"
-"""Ends the name of a segment that the log refused for good."""
+"""Ends the name of a file with what the log refused for good; its records are those of a segment."""
+
+DAMAGED: Final = ".damaged"
+"""Ends the name of a segment that could not be read to its end."""
 
 _HEADER_BYTES: Final = 8
 _NAME = re.compile(r"(?P<owner>[0-9a-f-]{36})-(?P<number>\d{12})\.spool")
@@ -55,21 +60,18 @@ class Segment(msgspec.Struct, frozen=True):
 
     def read(self) -> Iterator[SpooledEvent]:
         """Its events, up to the first record that is torn or damaged."""
-        data = self.path.read_bytes()
-        start = 0
-        while start + _HEADER_BYTES <= len(data):
-            size = int.from_bytes(data[start : start + 4], "big")
-            crc = int.from_bytes(data[start + 4 : start + _HEADER_BYTES], "big")
-            start += _HEADER_BYTES
-            record = data[start : start + size]
-            if len(record) < size or zlib.crc32(record) != crc:
-                return
-            try:
-                spooled = _decode(record)
-            except msgspec.MsgspecError:  # another version's
-                return
-            yield spooled
-            start += size
+        with self.path.open("rb") as file:
+            while len(header := file.read(_HEADER_BYTES)) == _HEADER_BYTES:
+                size = int.from_bytes(header[:4], "big")
+                crc = int.from_bytes(header[4:], "big")
+                record = file.read(size)
+                if len(record) < size or zlib.crc32(record) != crc:
+                    return
+                try:
+                    spooled = _decode(record)
+                except msgspec.MsgspecError:  # another version's
+                    return
+                yield spooled
 
     def is_whole(self) -> bool:
         """Whether every record of the file can be read."""
@@ -78,7 +80,7 @@ class Segment(msgspec.Struct, frozen=True):
 
     def set_apart(self) -> None:
         """Keeps the file for people to look at; nobody appends it any more."""
-        self.path.rename(self.path.with_suffix(REFUSED))
+        self.path.rename(self.path.with_suffix(DAMAGED))
 
     def delete(self) -> None:
         """Removes the file; idempotent."""
@@ -87,6 +89,16 @@ class Segment(msgspec.Struct, frozen=True):
 
 _decode = msgspec.msgpack.Decoder(SpooledEvent).decode
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def _write_all(file: io.FileIO, data: bytes) -> None:
+    if file.write(data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _record(spooled: SpooledEvent) -> bytes:
+    record = _encode(spooled)
+    return len(record).to_bytes(4, "big") + zlib.crc32(record).to_bytes(4, "big") + record
 
 
 class Spool:
@@ -102,30 +114,22 @@ class Spool:
         self._owner = owner
         self._lock: int | None = None
 
-    def write(
-        self, number: int, events: Sequence[SpooledEvent], *, refused: bool = False
-    ) -> Segment:
+    def write(self, number: int, events: Sequence[SpooledEvent]) -> Segment:
         """Writes a segment; on the disk, name and all, when it returns.
 
         Args:
             number: Its place among this process's segments.
             events: What it holds.
-            refused: The log refused these events for good; they are kept for people to look at.
 
         Raises:
             OSError: It could not be written; nothing of it is left.
         """
         self._own()
-        suffix = REFUSED if refused else ".spool"
-        path = self._folder / f"{self._owner}-{number:012d}{suffix}"
+        path = self._folder / f"{self._owner}-{number:012d}.spool"
         unfinished = path.with_suffix(".part")
         try:
             with unfinished.open("wb") as file:
-                for spooled in events:
-                    record = _encode(spooled)
-                    file.write(len(record).to_bytes(4, "big"))
-                    file.write(zlib.crc32(record).to_bytes(4, "big"))
-                    file.write(record)
+                file.writelines(map(_record, events))
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(path)
@@ -136,6 +140,26 @@ class Spool:
                     leftover.unlink(missing_ok=True)
             raise
         return Segment(path)
+
+    def keep_refused(self, events: Sequence[SpooledEvent]) -> None:
+        """Adds to what the log has refused for good of this process, for people to look at.
+
+        On the disk when it returns; one file, however much it is.
+
+        Raises:
+            OSError: It could not be written; nothing of it is left.
+        """
+        self._own()
+        data = b"".join(map(_record, events))
+        with (self._folder / f"{self._owner}{REFUSED}").open("ab", buffering=0) as file:
+            start = file.tell()
+            try:
+                _write_all(file, data)
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(start)
+                raise
+        self._sync_folder()
 
     def adopt(self) -> list[Segment]:
         """Segments of processes that are gone, in the order to append them."""

@@ -51,7 +51,9 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "get /api/v1/runs/{request_id}/body",
         "post /api/v1/events",
         "put /api/v1/recorders/{instance}",
+        "get /api/v1/definitions/{digest}",
         "get /api/v1/latency",
+        "post /api/v1/webhooks/fal",
     }
     for name, operation in operations(document):
         assert operation["summary"], name
@@ -65,7 +67,7 @@ def test_every_good_answer_has_an_example_of_its_model(document: dict[str, Any])
         assert good, name
         for status, answer in good.items():
             (content,) = answer["content"].values()
-            if content["schema"].get("format") == "binary":
+            if "$ref" not in content["schema"]:  # bytes, or JSON as somebody sent it
                 assert content["example"], name
                 continue
             model = MODELS[content["schema"]["$ref"].rpartition("/")[2]]
@@ -127,7 +129,7 @@ def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: 
     document = http.get("/api/v1/openapi.json").json()
     for name, operation in operations(document):
         method, _, path = name.partition(" ")
-        if method != "get" or path.endswith("/body"):
+        if method != "get" or path.endswith(("/body", "/{digest}")):
             continue
         answer = http.get(path.replace("{request_id}", "run"))
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]

@@ -7,6 +7,7 @@ import pytest
 import recorder
 from recorder.bootstrap import Recorder
 from recorder.events import Gap
+from recorder.store.spool import Spool, SpooledEvent
 from tests.builders import new_event, opened, plain_run
 from tests.cli.builders import Cli, three_steps
 from tests.cli.test_journal import tamper
@@ -91,17 +92,20 @@ def lose_an_event(rec: Recorder, request_id: str) -> None:
 def test_what_could_not_be_appended_from_the_spool_is_a_problem(cli: Cli, database: str) -> None:
     with recorder.open(database) as rec:
         folder = rec.spool_folder
-    folder.mkdir(parents=True)
-    names = [f"00000000-0000-4000-8000-000000000000-00000000000{number}" for number in (1, 2)]
-    (folder / f"{names[0]}.refused").write_bytes(b"")
-    (folder / f"{names[1]}.spool").write_bytes(b"half a record")
+    spool = Spool(folder, "00000000-0000-4000-8000-000000000000")
+    spool.keep_refused([SpooledEvent(None, True, 0, new_event("\x1b[2J", 0, b""))])
+    spool.close()
+    (folder / "00000000-0000-4000-8000-000000000000-000000000001.spool").write_bytes(b"half")
     told = cli("doctor")
     assert told.code == 1
-    assert told.out.splitlines()[-4:] == [
+    assert told.out.splitlines()[-5:] == [
         "✓ spool        nothing waits in the spool",
-        f"✗ refused      events the log refused or nobody can read, in 2 files in {folder}",
-        f"               {names[0]}.refused",
-        f"               {names[1]}.refused",
+        f"✗ damaged      1 file in {folder} could not be read to the end; what could be is in the "
+        "log; delete what nobody needs any more",
+        "               00000000-0000-4000-8000-000000000000-000000000001.damaged",
+        f"✗ refused      the log refused 1 event of 1 run, kept in 1 file in {folder}; delete what "
+        "nobody needs any more",
+        "               \\x1b[2J: 1 event",
     ]
 
 

@@ -1,20 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import recorder
 from emulator.server import EmulatorServer
-from recorder.bootstrap import Recorder
-from tests.clients.relay import Relay, relay_to
-
-
-@pytest.fixture
-def rec(tmp_path: Path) -> Iterator[Recorder]:
-    with recorder.open(f"sqlite:///{tmp_path}/runs.db") as opened:
-        yield opened
+from tests.proxy.stage import Proxied, proxying
 
 
 @pytest.fixture(scope="package")
@@ -24,6 +15,7 @@ def emulator_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def relay(emulator_url: str, rec: Recorder) -> Iterator[Relay]:
-    with relay_to(emulator_url, rec) as running:
-        yield running
+def proxied(emulator_url: str, sqlite_url: str) -> Iterator[Proxied]:
+    """A recording proxy before the emulator."""
+    with proxying(sqlite_url, emulator_url) as (rec, server):
+        yield Proxied(rec, server)

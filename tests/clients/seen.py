@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from recorder.bootstrap import Recorder
+from recorder.projections.runs import Run
 
 STICKER = "workflows/fal-ai/sdxl-sticker"
 STICKER_NODES = ["stable_diffusion_xl", "rembg", "face_to_sticker"]
@@ -21,6 +22,6 @@ def recorded_payloads(rec: Recorder, request_id: str) -> list[Any]:
     ]
 
 
-def step_states(rec: Recorder, request_id: str) -> list[tuple[str, str]]:
+def step_states(run: Run) -> list[tuple[str, str]]:
     """Node and status of the run's steps, in the order they came up."""
-    return [(step.node_id, step.status) for step in rec.run(request_id).ordered_steps()]
+    return [(step.node_id, step.status) for step in run.ordered_steps()]

@@ -79,6 +79,8 @@ UNREADABLE = [
     ('{"type":"submit "}', "unknown_type"),
     ('{"type":"progress","node_id":"a"}', "unknown_type"),
     ('{"type":"opened"}', "unknown_type"),
+    ('{"type":"submit","type":"progress"}', "unknown_type"),
+    ('{"type":"submit","type":null}', "no_type"),
     ('{"type":"unrecognised","x":NaN}', "unknown_type"),
 ]
 
@@ -93,7 +95,6 @@ ODD = [
     ('{"type":"submit","node_id":"a\\u0000b"}', Submit("a\0b")),
     (f'{{"type":"submit","node_id":"{LONG_ID}"}}', Submit(LONG_ID)),
     ('{"type":"submit","__proto__":{"node_id":"p"},"constructor":1}', Submit()),
-    ('{"type":"output","type":"submit","node_id":"a","node_id":"b"}', Submit("b")),
     ('{"type":"completion","output":null}', Completion(output=b"null")),
     ('{"type":"completion","output":"{}"}', Completion(output=b'"{}"')),
     ('{"type":"completion","output":1e400}', Completion(output=b"1e400")),
@@ -101,6 +102,30 @@ ODD = [
     ('{"type":"output","output": [ 1 ] }', Output(output=b"[ 1 ]")),
     ('{"type":"error","error":"boom"}', Error(error=b'"boom"')),
     ('{"type":"error","error":null,"message":null}', Error(error=b"null")),
+    # Of a key that stands twice the last one holds.
+    (
+        '{"type":"output","type":"submit","node_id":"a","node_id":"b"}',
+        Submit("b", anomaly="duplicate_keys"),
+    ),
+    ('{"type":"submit","\\u0074ype":"error"}', Error(anomaly="duplicate_keys")),
+    (
+        '{"type":"completion","output":{"a":1},"output":{"b":2}}',
+        Completion(output=b'{"b":2}', anomaly="duplicate_keys"),
+    ),
+    (
+        '{"type":"error","message":"a: b","message":"c","error":null}',
+        Error(message="c", error=b"null", anomaly="duplicate_keys"),
+    ),
+    ('{"type":"submit","x":1,"x":2}', Submit(anomaly="duplicate_keys")),
+    ('{"type":"submit","node_id":1,"node_id":2}', Submit("2", anomaly="duplicate_keys")),
+    (
+        '{"type":"output","output":NaN,"output":NaN}',
+        Output(output=b"NaN", anomaly="duplicate_keys"),
+    ),
+    (
+        '{"type":"completion","output":{"type":1,"type":2},"node_id":"a:b"}',
+        Completion("a:b", output=b'{"type":1,"type":2}'),
+    ),
     # Read as Python reads it.
     (
         '{"type":"completion","node_id":"a","output":{"x":NaN,"y":-Infinity}}',
@@ -180,7 +205,7 @@ objects = st.fixed_dictionaries(
 )
 ANOMALIES = {
     "done_marker", "invalid_json", "not_an_object", "no_type", "unknown_type",
-    "lenient_json", "not_text", None,
+    "lenient_json", "not_text", "duplicate_keys", None,
 }  # fmt: skip
 
 

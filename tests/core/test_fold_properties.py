@@ -24,6 +24,7 @@ REACHED: dict[str, list[bytes | Event]] = {
     "bad_inference": [submit("a"), completion("a", inference_s="x")],
     "completion_without_submit": [completion("a")],
     "done_marker": [frame("[DONE]")],
+    "duplicate_keys": [frame('{"type":"submit","type":"error"}')],
     "encoded_body": [opened("run-1", response_headers={"content-encoding": "gzip"}, status=None)],
     "erased": [],
     "error_without_node": [error()],

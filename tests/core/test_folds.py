@@ -236,3 +236,14 @@ def test_a_run_that_could_not_be_followed_to_its_end_is_interrupted(reason: Any)
 
 def test_a_stream_that_ends_without_output_or_error_is_interrupted() -> None:
     assert folded(OPENED, EOF) == run(2, status="interrupted", first_event_us=None)
+
+
+@pytest.mark.parametrize(
+    ("at_open", "at_close", "told"),
+    [(None, None, None), ("a", None, "a"), (None, "b", "b"), ("a", "b", "b")],
+)
+def test_a_definition_is_the_one_known_last(
+    at_open: str | None, at_close: str | None, told: str | None
+) -> None:
+    closed = Closed(reason="eof", definition=at_close)
+    assert folded(opened("run-1", definition=at_open), output(), closed).definition == told

@@ -41,6 +41,7 @@ class TestTheOrderOfCalls:
         assert recording.feed(submit("a", app_id=None)) == [Submit("a")]
         recording.close("eof")
         assert str(recording.fault) == "the recording is not open"
+        assert recording.refused is recording.fault
         assert sqlite_rec.writer.flush(timeout_s=10)
         assert sqlite_rec.log.head().position == 0
 
@@ -51,6 +52,7 @@ class TestTheOrderOfCalls:
         recording.close("eof")
         assert recording.wait().position == 3
         assert str(recording.fault) == "the recording is open already"
+        assert recording.refused is None
         assert (recording.request_id, sqlite_rec.run("run-1").status) == ("run-1", "completed")
 
     def test_waiting_before_anything_was_recorded_is_an_error(self, sqlite_rec: Recorder) -> None:

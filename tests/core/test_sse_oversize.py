@@ -48,6 +48,17 @@ class TestBlocksOverTheLimit:
         assert [sse.decode_data(frame.raw) for frame in frames] == [None, None]
         assert rest == b"\n"
 
+    def test_lines_after_a_piece_belong_to_its_block_though_they_look_like_an_event(self) -> None:
+        long = b"data: " + b"x" * 100 + b"\n"
+        assert self.feed(long, b"data: y\n\ndata: z\n\n") == (
+            [
+                Frame(raw=long, data="", oversize=True),
+                Frame(raw=b"data: y\n", data="", oversize=True),
+                Frame(raw=b"\ndata: z\n\n", data="z"),
+            ],
+            b"",
+        )
+
     def test_the_fields_of_a_piece_hold_for_nobody(self) -> None:
         decoder = Decoder(max_frame_bytes=self.LIMIT)
         decoder.feed(b"id: 1\nevent: e\ndata: " + b"x" * 100 + b"\n\n")

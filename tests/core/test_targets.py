@@ -219,3 +219,34 @@ def test_the_settings_take_a_key_without_the_space_around_it(given: Any, key: st
     read = Settings(fal_key=given)
     assert read.key == key
     assert "k:s" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("set_to", "queue", "api", "jwks"),
+    [
+        (
+            {"fal_url": "https://fal.run/"},
+            "https://queue.fal.run",
+            "https://api.fal.ai",
+            "https://rest.fal.ai/.well-known/jwks.json",
+        ),
+        (
+            {"fal_url": "http://emulator:8400/"},
+            "http://emulator:8400/queue",
+            None,
+            "http://emulator:8400/.well-known/jwks.json",
+        ),
+        (
+            {"queue_url": "http://q/x", "api_url": "http://a/x/", "jwks_url": "http://k/x"},
+            "http://q/x",
+            "http://a/x",
+            "http://k/x",
+        ),
+    ],
+    ids=["fal's own", "another run host", "each by itself"],
+)
+def test_fals_other_addresses_go_with_the_run_host(
+    set_to: dict[str, Any], queue: str, api: str | None, jwks: str
+) -> None:
+    read = Settings(fal_key=None, **set_to)
+    assert (read.queue, read.api, read.jwks) == (queue, api, jwks)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from logging.handlers import QueueHandler
 from typing import Any
 
 import httpx
@@ -134,3 +136,16 @@ def receiver(answers: Sequence[int] = ()) -> Iterator[Receiver]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def given_up_webhooks() -> Iterator[queue.Queue[logging.LogRecord]]:
+    """What the emulator logs meanwhile about webhooks that nobody accepted."""
+    records: queue.Queue[logging.LogRecord] = queue.Queue()
+    handler = QueueHandler(records)
+    logger = logging.getLogger("emulator.queue.webhooks")
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)

@@ -8,7 +8,6 @@ import logging
 import queue
 import time
 from collections.abc import Iterator
-from logging.handlers import QueueHandler
 
 import httpx
 import pytest
@@ -23,6 +22,7 @@ from tests.emulator.queueing import (
     QUEUE,
     SMALL,
     Delivery,
+    given_up_webhooks,
     queue_of,
     receiver,
     submit,
@@ -34,12 +34,8 @@ SEED = "07" * 32
 @pytest.fixture
 def given_up() -> Iterator[queue.Queue[logging.LogRecord]]:
     """What the emulator logs about webhooks that nobody accepted."""
-    records: queue.Queue[logging.LogRecord] = queue.Queue()
-    handler = QueueHandler(records)
-    logger = logging.getLogger("emulator.queue.webhooks")
-    logger.addHandler(handler)
-    yield records
-    logger.removeHandler(handler)
+    with given_up_webhooks() as records:
+        yield records
 
 
 def check_signature(client: httpx.Client, delivery: Delivery) -> None:

@@ -13,6 +13,7 @@ import fal_client
 import pytest
 
 from recorder.clock import SystemClock
+from recorder.definitions import Definitions
 from recorder.instrumentation import Instrumentation
 from recorder.lease import Watch
 from recorder.run_recorder import RunRecorder
@@ -52,7 +53,9 @@ def instrumented(points: FailPoints, database: Database, spool: Path) -> Iterato
     log = SqlLog(database)
     writer = LogWriter(points.before(log), spool=Spool(spool, str(uuid.uuid4())))
     clock = points.before(SystemClock())
-    rec = RunRecorder(points.before(writer), Watch(database, log), clock=clock)
+    rec = RunRecorder(
+        points.before(writer), Watch(database, log), Definitions(lambda *_: None, None), clock=clock
+    )
     try:
         with Instrumentation(points.before(rec), fal_client.client, "all"):
             yield

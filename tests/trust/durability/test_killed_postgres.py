@@ -15,8 +15,8 @@ from recorder.writer import Lane, LogWriter
 from tests.logs import WAIT_S
 from tests.postgres import OwnServer
 from tests.trust.durability.promises import Place, assert_kept
-from tests.trust.durability.soak import rounds
 from tests.trust.durability.victims import run_event
+from tests.trust.soak import rounds
 
 LANES = 4
 EVENTS_BETWEEN_CRASHES = 30

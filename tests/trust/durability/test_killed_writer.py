@@ -14,9 +14,9 @@ from recorder.store.spool import Spool
 from recorder.writer import LogWriter
 from tests.logs import WAIT_S, WatchedLog
 from tests.trust.durability.promises import Place, assert_kept, what_is_held
-from tests.trust.durability.soak import rounds
 from tests.trust.durability.victims import run_event
 from tests.trust.durability.zygote import Zygote
+from tests.trust.soak import rounds
 
 LANES = 4
 MOST_ACKNOWLEDGEMENTS = 60

@@ -107,10 +107,8 @@ class CountingSpool(Spool):
         self._changed = threading.Condition()
         self._events = 0
 
-    def write(
-        self, number: int, events: Sequence[SpooledEvent], *, refused: bool = False
-    ) -> Segment:
-        segment = super().write(number, events, refused=refused)
+    def write(self, number: int, events: Sequence[SpooledEvent]) -> Segment:
+        segment = super().write(number, events)
         with self._changed:
             self._events += len(events)
             self._changed.notify_all()

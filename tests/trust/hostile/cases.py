@@ -16,6 +16,16 @@ from tests.builders import completion, error, frame, output, submit
 MIB: Final = 1024 * 1024
 LONG_ID: Final = "n" * 10_240
 LOOK_ALIKES: Final = ("node", "n\u043ede", "n\u200bode", "node ", "Node", "no\u0301de", "n\u00f3de")
+ODD_IDS: Final = (
+    LONG_ID,
+    "",
+    "a\0b",
+    "\U0001f4a9",
+    "../../etc",
+    "a\r\nb",
+    "\u202e",
+    "'); DROP TABLE steps; --",
+)
 BOTTOMLESS: Final = 200_000
 
 Steps = tuple[tuple[str, int, str], ...]
@@ -124,6 +134,18 @@ PAYLOADS: Final = {
     "inference-true": output_of('{"timings": {"inference": true}}', bad_inference=1),
     "inference-null": output_of('{"timings": {"inference": null}}'),
     "timings-text": output_of('{"timings": "soon"}'),
+    "type-twice": Case(
+        body=submit("a") + data('{"type": "error", "node_id": "a", "type": "completion"}') + output(),
+        steps=done("a"), anomalies={"duplicate_keys": 1},
+    ),
+    "type-twice-in-disguise": Case(
+        body=submit("a") + data('{"type": "error", "node_id": "a", "\\u0074ype": "completion"}') + output(),
+        steps=done("a"), anomalies={"duplicate_keys": 1},
+    ),
+    "type-twice-and-unknown": within('{"type": "output", "type": "progress"}', unknown_type=1),
+    "output-twice": within('{"type": "completion", "node_id": "a", "output": 1, "output": {"timings": {"inference": -1}}}', duplicate_keys=1, bad_inference=1, repeated_completion=1),
+    "nan-twice": output_of('NaN, "output": NaN', duplicate_keys=1),
+    "keys-twice-within": output_of('{"type": "error", "type": "output", "timings": {}, "timings": {"inference": 1}}'),
     "ten-megabytes": Case(
         body=lambda: submit("a") + data(json.dumps({"type": "completion", "node_id": "a", "output": "x" * 10_000_000})) + output(),
         steps=done("a"),
@@ -134,6 +156,7 @@ IDS: Final = {
     "id-duplicate-keys": Case(
         body=data('{"type": "output", "type": "submit", "node_id": "a", "node_id": "b"}') + output(),
         steps=(("b", 1, "unfinished"),),
+        anomalies={"duplicate_keys": 1},
     ),
     "id-nul": named('"a\\u0000b"', reads_as=("a\0b",)),
     "id-lone-surrogates": named('"\\ud800"', '"\\udfff"', reads_as=("\ud800", "\udfff"), lenient_json=4),
@@ -150,6 +173,14 @@ IDS: Final = {
     "id-look-alikes": named(*map(json.dumps, LOOK_ALIKES), reads_as=LOOK_ALIKES),
     "id-not-text": named("7", "true", '["a"]', '{"x": 1}', reads_as=("7", "true", '["a"]', '{"x": 1}'), not_text=8),
     "id-5000-digits": named("9" * 5_000, reads_as=("Infinity",), not_text=2),
+    "id-in-every-field": Case(
+        body=b"".join(
+            data(f'{{"type": "{kind}", "node_id": "{number}", "app_id": {text}, "request_id": {text}}}')
+            for number, text in enumerate(map(json.dumps, ODD_IDS))
+            for kind in ("submit", "completion")
+        ) + output(),
+        steps=done(*map(str, range(len(ODD_IDS)))),
+    ),
     "id-null": Case(
         body=submit(None) + completion(None) + output(), steps=done(None), anomalies={"no_node_id": 2}
     ),

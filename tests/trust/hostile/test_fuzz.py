@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import count, pairwise
 
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +15,9 @@ from tests.builders import opened
 from tests.clocks import ManualClock
 from tests.core.test_recording import recorded_body
 from tests.histories import wire_frames
+from tests.trust.soak import rounds
 
-EXAMPLES = 5_000 if os.environ.get("RECORDER_SOAK") == "1" else 80
+EXAMPLES = rounds(80, 5_000)
 REASONS: list[CloseReason] = ["eof", "cut", "client_gone", "timeout", "refused", "error"]
 
 _shards = st.sampled_from(

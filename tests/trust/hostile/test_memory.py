@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice, repeat
 from typing import Any
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 
+import recorder
+from api.server import ApiServer
 from recorder.bootstrap import Recorder
 from recorder.events import LoggedEvent
+from recorder.settings import Settings
 from recorder.sse import MAX_FRAME_BYTES, Decoder, Frame
 from recorder.store import log as store
 from recorder.store.engine import connect
 from recorder.store.log import SqlLog, run_events
 from recorder.tail import follow
+from tests.api.stalled import ask, warnings_of
 from tests.builders import frame, history, output, submit
 from tests.trust.hostile.cases import MIB, data
 
@@ -97,6 +101,23 @@ def test_a_hundred_slow_readers_hold_a_batch_each(rec: Recorder) -> None:
     assert seen == [expected] * READERS
     held_each = store._READ_BYTES + MIB // 2
     assert most.value < READERS * held_each + 16 * MIB
+
+
+def test_a_hundred_readers_of_the_service_that_stop_reading_are_dropped_and_hold_a_batch_each(
+    sqlite_url: str,
+) -> None:
+    settings = Settings(database_url=sqlite_url, fal_key=None, reader_patience_s=1.0)
+    with recorder.open(sqlite_url, settings=settings) as rec, warnings_of("api") as warnings:
+        rec.log.append(big_run("big", 24, MIB // 2))  # more than the system holds for each
+        with peak() as most, ApiServer(rec) as server, ExitStack() as readers:
+            for _ in range(READERS):
+                readers.enter_context(ask(server, "/api/v1/runs/big/body"))
+            for _ in range(READERS):
+                warnings.wait_for_one()
+    assert {each.partition(",")[0] for each in warnings.messages} == {
+        "/api/v1/runs/big/body: the reader has taken nothing for 1 s and is dropped"
+    }
+    assert most.value < 256 * MIB
 
 
 @pytest.mark.parametrize("of_run", [True, False], ids=["of a run", "of the log"])

@@ -20,18 +20,29 @@ from tests.logs import WAIT_S
 
 
 class FlakySpool(Spool):
-    """A spool on a disk that is full as long as `full` is set."""
+    """A spool on a disk that is full as long as `full` is set.
+
+    Attributes:
+        owner: Names its files.
+        refusals: How many refused events it was given at a time.
+    """
 
     def __init__(self, folder: Path, owner: str | None = None) -> None:
-        super().__init__(folder, owner or str(uuid.uuid4()))
+        self.owner = owner or str(uuid.uuid4())
+        super().__init__(folder, self.owner)
         self.full = False
+        self.refusals: list[int] = []
 
-    def write(
-        self, number: int, events: Sequence[SpooledEvent], *, refused: bool = False
-    ) -> Segment:
+    def write(self, number: int, events: Sequence[SpooledEvent]) -> Segment:
         if self.full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(number, events, refused=refused)
+        return super().write(number, events)
+
+    def keep_refused(self, events: Sequence[SpooledEvent]) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.refusals.append(len(events))
+        super().keep_refused(events)
 
 
 class _Killed(BaseException):

@@ -195,6 +195,31 @@ def test_a_torn_file_in_the_spool_is_a_problem_before_and_after_it_is_adopted(
     writer = LogWriter(log, spool=FlakySpool(folder))
     assert writer.flush(WAIT_S)
     assert writer.close()
-    refused = not_ok(database, log, folder)["refused"]
-    kept = path.with_suffix(".refused").name
-    assert (refused.severity, refused.examples) == ("problem", [kept])
+    damaged = not_ok(database, log, folder)["damaged"]
+    kept = path.with_suffix(".damaged").name
+    assert (damaged.severity, damaged.examples) == ("problem", [kept])
+
+
+def test_what_a_recorder_sends_that_was_taken_for_dead_is_told_run_by_run(
+    database: Database, log: SqlLog, folder: Path, healthy: Projector
+) -> None:
+    writer = LogWriter(log, spool=FlakySpool(folder))
+    lanes = [Lane("r"), Lane("s")]
+    for lane in lanes:
+        post(writer, lane, run_of(lane.request_id, closes=False))
+    assert writer.flush(WAIT_S)
+    for lane in lanes:
+        log.append([new_event(lane.request_id, 1, Closed(reason="recorder_lost"))])
+    post(writer, lanes[0], [new_event("r", 1, submit("a")), new_event("r", 2, submit("b"))])
+    post(writer, lanes[1], [new_event("s", 1, submit("a"))])
+    assert writer.close()
+    healthy.catch_up()
+    found = not_ok(database, log, folder)
+    assert [*found] == ["interrupted", "refused"]
+    assert found["refused"] == Finding(
+        "refused",
+        "problem",
+        f"the log refused 3 events of 2 runs, kept in 1 file in {folder}; delete what nobody needs "
+        "any more",
+        ["r: 2 events", "s: 1 event"],
+    )

@@ -21,6 +21,7 @@ from recorder.store.spool import segments
 from tests.builders import submit
 from tests.logs import WAIT_S, WatchedLog
 from tests.trust.outage.pausing import FlakySpool, SteppedWriter, missing_from, post, run_of
+from tests.trust.soak import SOAK, rounds
 
 AWAY = LogUnavailable("nobody answers")
 ACTIONS = [*["send"] * 8, "away", "away", "back", "full", "full", "room", "step", "restart"]
@@ -135,9 +136,9 @@ def test_after_any_schedule_the_log_holds_what_was_sent_but_what_its_gaps_count(
     given_up = 0
 
     @settings(
-        max_examples=60,
+        max_examples=rounds(60, 2_000),
         deadline=None,
-        derandomize=True,
+        derandomize=not SOAK,
         suppress_health_check=list(HealthCheck),
     )
     @given(schedules)

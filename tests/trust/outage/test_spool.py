@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from recorder.errors import LogUnavailable
+from recorder.errors import LogUnavailable, RunClosed
 from recorder.lanes import Lane
 from recorder.store.log import SqlLog
 from recorder.store.spool import Segment, Spool, SpooledEvent, segments
@@ -244,7 +244,7 @@ def test_what_can_be_read_of_a_damaged_segment_is_appended_and_the_file_is_kept(
     assert writer.flush(WAIT_S)
     assert writer.close()
     assert log.head().position == sum(map(len, LEFT)) - 1
-    assert files(folder) == [damaged.with_suffix(".refused").name]
+    assert files(folder) == [damaged.with_suffix(".damaged").name]
 
 
 def test_a_writer_whose_own_segment_is_damaged_says_so_and_works_on(
@@ -262,7 +262,7 @@ def test_a_writer_whose_own_segment_is_damaged_says_so_and_works_on(
     assert str(sent.exception(WAIT_S)) == f"{segment.path.name} is damaged"
     assert writer.submit(plain_run("b", 1)).result(WAIT_S)[0].position == 1
     assert writer.close()
-    assert files(folder) == [segment.path.with_suffix(".refused").name]
+    assert files(folder) == [segment.path.with_suffix(".damaged").name]
 
 
 def test_a_spool_folder_that_cannot_be_read_stops_nobody(log: SqlLog, tmp_path: Path) -> None:
@@ -274,15 +274,54 @@ def test_a_spool_folder_that_cannot_be_read_stops_nobody(log: SqlLog, tmp_path: 
     assert writer.close()
 
 
-def test_what_the_log_refuses_for_good_is_kept_in_a_refused_file(log: SqlLog, folder: Path) -> None:
-    writer = LogWriter(log, spool=FlakySpool(folder))
+def test_what_the_log_refuses_for_good_is_kept_in_one_file(log: SqlLog, folder: Path) -> None:
+    spool = FlakySpool(folder)
+    writer = LogWriter(log, spool=spool)
     lane = Lane("r")
     run = run_of("r", submit("a"))
     post(writer, lane, run)
-    late = new_event("r", 3, submit("late"))
-    assert writer.submit([late], lane=lane).exception(WAIT_S) is lane.broken
+    late = [new_event("r", seq, submit(f"late {seq}")) for seq in range(3, 6)]
+    for event in late:
+        assert isinstance(writer.submit([event], lane=lane).exception(WAIT_S), RunClosed)
     assert writer.close()
-    [name] = files(folder)
-    assert name.endswith(".refused")
-    assert [spooled.event for spooled in Segment(folder / name).read()] == [late]
+    assert files(folder) == [f"{spool.owner}.refused"]
+    kept = Segment(folder / f"{spool.owner}.refused")
+    assert [spooled.event for spooled in kept.read()] == late
     assert segments(folder) == []
+
+
+def test_what_is_refused_together_is_kept_together(log: SqlLog, folder: Path) -> None:
+    """A recorder taken for dead may have thousands of events left: none waits for a sync each."""
+    watched = WatchedLog(log)
+    spool = FlakySpool(folder)
+    writer = LogWriter(watched, spool=spool)
+    lane = Lane("r")
+    post(writer, lane, run_of("r"))
+    assert writer.flush(WAIT_S)
+    watched.hold()
+    post(writer, Lane("other"), run_of("other"))
+    watched.wait_for_append()
+    late = [new_event("r", seq, submit(f"late {seq}")) for seq in range(2, 102)]
+    post(writer, lane, late)
+    watched.release()
+    assert writer.flush(WAIT_S)
+    assert writer.close()
+    assert spool.refusals == [len(late)]
+
+
+def test_what_refused_events_find_no_room_leave_nothing_of_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(folder, OWNER)
+    spool.keep_refused(EVENTS[:2])
+
+    def fsync(_: int) -> None:
+        raise OSError("input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match="input/output error"):
+            spool.keep_refused(EVENTS)
+    spool.keep_refused(EVENTS[2:])
+    assert list(Segment(folder / f"{OWNER}.refused").read()) == EVENTS
+    spool.close()

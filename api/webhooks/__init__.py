@@ -1,0 +1,1 @@
+"""fal's webhooks: checked, recorded, handed on."""

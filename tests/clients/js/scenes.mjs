@@ -1,0 +1,34 @@
+// Plays scenes with fal's client and prints what it saw of each: node scenes.mjs PLAN
+// PLAN: {proxyUrl} or {fal, queue} for where to, {retry}, {scenes: [{name, kind, workflow, url, go}]}
+import { fal } from "@fal-ai/client";
+
+const plan = JSON.parse(process.argv[2]);
+const elsewhere = async (request) => ({
+  ...request,
+  url: request.url.replace("https://fal.run", plan.fal).replace("https://queue.fal.run", plan.queue),
+});
+fal.config({
+  credentials: "id:secret",
+  ...(plan.proxyUrl ? { proxyUrl: { url: plan.proxyUrl, when: "always" } } : { requestMiddleware: elsewhere }),
+  ...(plan.retry ? { retry: plan.retry } : {}),
+});
+
+const failure = ({ name, message, status, body, requestId, timeoutType }) => ({ name, message, status, body, requestId, timeoutType });
+const kinds = {
+  async stream({ workflow, url, go }) {
+    const stream = await fal.stream(workflow, { input: { seed: 1 }, ...(url ? { url } : {}) });
+    const done = stream.done().then((last) => ({ last }), (error) => ({ error: failure(error) }));
+    const events = [];
+    for await (const event of stream) {
+      // An answer that is no event stream comes as bytes, in pieces as they happen to arrive.
+      events.push(event instanceof Uint8Array ? "bytes" : event);
+      if (go && events.length === 1) await (await fetch(go)).text();
+    }
+    const end = await done;
+    return { events, end: end.last instanceof Uint8Array ? "bytes" : end, requestId: stream.requestId };
+  },
+  run: async ({ workflow }) => fal.run(workflow, { input: { seed: 1 } }),
+  submit: async ({ workflow }) => fal.queue.submit(workflow, { input: { seed: 1 } }),
+};
+const play = async (scene) => [scene.name, await kinds[scene.kind](scene).catch((error) => ({ error: failure(error) }))];
+console.log(JSON.stringify(Object.fromEntries(await Promise.all(plan.scenes.map(play)))));
