@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -70,8 +70,7 @@ class DropsSlowReaders(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
         super().connection_made(transport)
 
     def pause_writing(self) -> None:
