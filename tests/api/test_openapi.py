@@ -103,6 +103,7 @@ def test_every_request_body_has_an_example(document: dict[str, Any]) -> None:
     assert [
         frame.data for frame in sse.Decoder().feed(shown.pop((one, "text/event-stream")).encode())
     ]
+    assert shown.pop(("/api/v1/webhooks/fal", "application/json"))["status"] == "OK"
     assert shown == {}
 
 
