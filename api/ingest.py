@@ -17,6 +17,8 @@ from starlette.requests import ClientDisconnect, Request
 from api.errors import ClientGone
 from recorder import lease
 from recorder.bootstrap import Recorder
+from recorder.definitions import INLINE
+from recorder.documents import decode_opened
 from recorder.errors import LogError, LogUnavailable, RunClosed, SequenceConflict
 from recorder.events import NewEvent
 from recorder.store.log import Outcome, Receipt
@@ -62,7 +64,16 @@ class Ingest:
                 outcomes.update(zip(parcel, answer, strict=True))
             else:
                 outcomes.update(zip(parcel, await self._one_by_one(events, parcel), strict=True))
+        self._keep_definitions(events)
         return [outcomes[index] for index in range(len(events))]
+
+    def _keep_definitions(self, events: Sequence[NewEvent]) -> None:
+        """Keeps the definitions runs bring along, which their senders can only name."""
+        for event in events:
+            if event.type == "opened":
+                document = decode_opened(event.frame)
+                if document.workflow == INLINE:
+                    self._rec.definitions.of_opened(document)
 
     async def _one_by_one(self, events: Sequence[NewEvent], parcel: list[int]) -> list[Outcome]:
         """Which of a parcel were refused; those that were not get the receipt they have."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Final
 
 import httpx
 
+from recorder.bodies import is_event_stream
 from recorder.capture import Tap
 from recorder.documents import CloseReason
 
@@ -29,6 +31,10 @@ _UNSENT: Final = (
     httpx.UnsupportedProtocol,
 )
 """Ends of requests no byte of which has reached upstream."""
+
+_GLANCE_S: Final = 0.25
+_GLANCE_BYTES: Final = 64 * 1024
+"""What is read at most of an answer that its caller closes unread."""
 
 _STOPPED: Final[tuple[CloseReason, str]] = ("error", "the client is recorded no longer")
 
@@ -118,14 +124,50 @@ def _why(error: BaseException) -> tuple[CloseReason, str]:
     return "client_gone", type(error).__name__  # it was closed, cancelled or interrupted
 
 
-class TappedStream(httpx.SyncByteStream):
-    """The body of an answer, told to a tap as it is read."""
+class _Unread:
+    """An answer that may be closed before anybody has looked at it.
 
-    def __init__(self, stream: httpx.SyncByteStream, beside: Beside) -> None:
-        self._stream = stream
+    fal's client does that where the answer to a stream is none: why fal refused is lost to its caller, and would
+    be to us. Such a body is nearly always there already, so it is read for the time of a blink.
+    """
+
+    def __init__(self, response: httpx.Response, request: httpx.Request) -> None:
+        self._timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
+        self._left_bytes = _GLANCE_BYTES
+        self._until_s = 0.0
+        self.is_ended = is_event_stream(response.headers.get("content-type", ""))
+
+    def glance(self) -> bool:
+        """Whether to read on to the end now, shortly."""
+        if self.is_ended:
+            return False
+        self._timeouts["read"] = _GLANCE_S  # the transport looks there when it begins to read
+        self._until_s = time.monotonic() + _GLANCE_S
+        return True
+
+    def is_enough(self, chunk: bytes) -> bool:
+        """Whether to stop after this chunk."""
+        self._left_bytes -= len(chunk)
+        return self._left_bytes < 0 or time.monotonic() > self._until_s
+
+
+class TappedStream(httpx.SyncByteStream):
+    """The body of an answer, told to a tap as it is read.
+
+    Args:
+        response: The answer; its stream is to be replaced by this.
+        request: What it answers.
+        beside: Told of the body.
+    """
+
+    def __init__(self, response: httpx.Response, request: httpx.Request, beside: Beside) -> None:
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        self._stream = response.stream
         self._beside = beside
+        self._unread = _Unread(response, request)
 
     def __iter__(self) -> Iterator[bytes]:
+        self._unread.is_ended = True
         with self._beside.reading():
             for chunk in self._stream:
                 self._beside.passed(chunk)
@@ -134,19 +176,32 @@ class TappedStream(httpx.SyncByteStream):
     def close(self) -> None:
         """Closes the stream; whoever closes it before its end has left."""
         try:
-            self._stream.close()
+            if self._unread.glance():
+                self._read_the_rest()
         finally:
-            self._beside.left()
+            try:
+                self._stream.close()
+            finally:
+                self._beside.left()
+
+    def _read_the_rest(self) -> None:
+        with suppress(Exception):
+            for chunk in self:
+                if self._unread.is_enough(chunk):
+                    return
 
 
 class AsyncTappedStream(httpx.AsyncByteStream):
     """The same for an asynchronous client."""
 
-    def __init__(self, stream: httpx.AsyncByteStream, beside: Beside) -> None:
-        self._stream = stream
+    def __init__(self, response: httpx.Response, request: httpx.Request, beside: Beside) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        self._stream = response.stream
         self._beside = beside
+        self._unread = _Unread(response, request)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        self._unread.is_ended = True
         with self._beside.reading():
             async for chunk in self._stream:
                 self._beside.passed(chunk)
@@ -155,6 +210,17 @@ class AsyncTappedStream(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """See `TappedStream.close`."""
         try:
-            await self._stream.aclose()
+            if self._unread.glance():
+                await self._read_the_rest()
         finally:
-            self._beside.left()
+            try:
+                await self._stream.aclose()
+            finally:
+                self._beside.left()
+
+    async def _read_the_rest(self) -> None:
+        with suppress(Exception):
+            async with aclosing(self.__aiter__()) as chunks:
+                async for chunk in chunks:
+                    if self._unread.is_enough(chunk):
+                        return

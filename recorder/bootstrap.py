@@ -33,7 +33,7 @@ from recorder.portable.reading import RunFile
 from recorder.portable.writing import export
 from recorder.projections.runs import Run
 from recorder.projector import Projector, Rebuilt
-from recorder.recording import Item, Recording, record_async_items, record_items
+from recorder.recording import Item, record_async_items, record_items
 from recorder.remote import RemoteLog, RemoteWatch
 from recorder.rerun import Again, again
 from recorder.run_recorder import RunRecorder, iterated
@@ -104,14 +104,20 @@ def recording_to(url: str | None = None, *, settings: Settings | None = None) ->
         log.set_up()
         writer.adopt()
 
+    def keep(digest: str, definition: bytes) -> None:
+        log.set_up()
+        DefinitionStore(database).keep(digest, definition)
+
     watch = Watch(database, log, lease_s=settings.lease_s, adopt=adopt)
-    return RunRecorder(writer, watch, release=database.close)
+    return RunRecorder(writer, watch, Definitions(keep, None), release=database.close)
 
 
 def _recording_to_service(url: str, settings: Settings) -> RunRecorder:
     log = RemoteLog(url)
     writer = LogWriter(log, spool=Spool(settings.spool_folder(log.url), log.instance))
-    return RunRecorder(writer, RemoteWatch(log, adopt=writer.adopt), release=log.close)
+    watch = RemoteWatch(log, adopt=writer.adopt)
+    named_only = Definitions(lambda *_: None, None)  # the service keeps what a run brings along
+    return RunRecorder(writer, watch, named_only, release=log.close)
 
 
 @overload
@@ -188,9 +194,10 @@ class Recorder(RunRecorder):
         log: The event log.
         projector: Keeps runs and steps up with it.
         views: Reads runs and steps as far as they are projected.
-        definitions: Names the definitions of the workflows that are run.
         settings: What was read from the environment.
     """
+
+    watch: Watch
 
     def __init__(self, database: Database, settings: Settings, *, clock: Clock | None = None):
         self.settings = settings
@@ -198,20 +205,14 @@ class Recorder(RunRecorder):
         self.spool_folder = settings.spool_folder(str(database.engine.url))
         writer = LogWriter(self.log, spool=Spool(self.spool_folder, self.log.instance))
         watch = Watch(database, self.log, lease_s=settings.lease_s, adopt=writer.adopt)
-        super().__init__(writer, watch, clock=clock, release=database.close)
+        self._kept_definitions = DefinitionStore(database)
+        definitions = _definitions(self._kept_definitions, settings, clock)
+        super().__init__(writer, watch, definitions, clock=clock, release=database.close)
         self.projector = Projector(database, self.log)
         self.views = Views(database)
-        self._kept_definitions = DefinitionStore(database)
-        self.definitions = _definitions(self._kept_definitions, settings, clock)
         self.database = database
 
-    def new_recording(self) -> Recording:
-        """A recording that is still to be opened; its clock runs from now on."""
-        self._keep_watch()
-        return Recording(self.writer, clock=self._clock, definitions=self.definitions)
-
     def _end_waits(self) -> None:
-        self.definitions.close()
         self.log.commits.nudge()
 
     def workflow_run(

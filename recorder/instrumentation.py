@@ -138,11 +138,14 @@ class Instrumentation:
         if not was_on:
             return
         atexit.unregister(self.uninstrument)
-        for beside in list(self._open):
-            beside.stopped()
-        with self._lock:
-            self._capture.close()
-        self._rec.close(timeout_s)
+        try:
+            for beside in list(self._open):
+                beside.stopped()
+            with self._lock:
+                self._capture.close()
+            self._rec.close(timeout_s)
+        except Exception as error:  # whoever ends his program has done nothing wrong
+            _log.error("what was recorded of fal's client may be lost: %s", type(error).__name__)
 
     def _around(self, send: Callable[[Any, httpx.Request], httpx.Response]) -> Any:
         @wraps(send)
@@ -151,7 +154,7 @@ class Instrumentation:
                 response = send(transport, request)
             if beside is not None and isinstance(response.stream, httpx.SyncByteStream):
                 beside.answered(response)
-                response.stream = TappedStream(response.stream, beside)
+                response.stream = TappedStream(response, request, beside)
             return response
 
         return handle_request
@@ -163,7 +166,7 @@ class Instrumentation:
                 response = await send(transport, request)
             if beside is not None and isinstance(response.stream, httpx.AsyncByteStream):
                 beside.answered(response)
-                response.stream = AsyncTappedStream(response.stream, beside)
+                response.stream = AsyncTappedStream(response, request, beside)
             return response
 
         return handle_async_request

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self, overload
 
 from recorder.clock import Clock
+from recorder.definitions import Definitions
 from recorder.documents import as_text
 from recorder.events import Opened
 from recorder.recording import Item, Recording, record_async_items, record_items
@@ -52,18 +53,21 @@ class RunRecorder:
     Attributes:
         writer: Appends to the log.
         watch: Shows that this recorder lives, from its first recording on.
+        definitions: Names the definitions of the workflows that are run.
     """
 
     def __init__(
         self,
         writer: LogWriter,
         watch: LooksAfter,
+        definitions: Definitions,
         *,
         clock: Clock | None = None,
         release: Callable[[], object] = lambda: None,
     ) -> None:
         self.writer = writer
         self.watch = watch
+        self.definitions = definitions
         self._clock = clock
         self._release = release
         self._stop = threading.Event()
@@ -88,12 +92,15 @@ class RunRecorder:
         spool then, for the next process, and threads that wait for it end with this one.
         """
         deadline_s = time.monotonic() + timeout_s
-        self.writer.close(timeout_s)
-        self._stop.set()
-        self._end_waits()
-        for thread in self._threads.values():
-            thread.join(max(deadline_s - time.monotonic(), _GRACE_S))
-        self._release()
+        try:
+            self.writer.close(timeout_s)
+            self.definitions.close()
+        finally:
+            self._stop.set()
+            self._end_waits()
+            for thread in self._threads.values():
+                thread.join(max(deadline_s - time.monotonic(), _GRACE_S))
+            self._release()
 
     def _end_waits(self) -> None:
         """Wakes threads that wait for something else than to be stopped."""
@@ -160,7 +167,7 @@ class RunRecorder:
     def new_recording(self) -> Recording:
         """A recording that is still to be opened; its clock runs from now on."""
         self._keep_watch()
-        return Recording(self.writer, clock=self._clock)
+        return Recording(self.writer, clock=self._clock, definitions=self.definitions)
 
     def _keep_watch(self) -> None:
         """From the first recording on, shows signs of life and closes the runs of dead recorders."""

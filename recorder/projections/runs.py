@@ -345,7 +345,7 @@ class _Folding:
         self.closed_at = logged.received_at
         self.duration_us = self._duration_us(logged)
         self.close_reason = event.reason
-        self.definition = event.definition or self.definition
+        self.definition = lift(event.definition) or self.definition
         if (event.trailing or event.trailing_base64) and event.reason != "refused":
             self._count("trailing_bytes")
         # A refusal is one whatever its body holds, a stream of somebody's with an output included.

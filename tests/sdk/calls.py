@@ -46,7 +46,12 @@ async def async_client() -> AsyncIterator[fal_client.AsyncClient]:
     try:
         yield client
     finally:
-        await (await client._client).aclose()
+        await closed(client)
+
+
+async def closed(client: fal_client.AsyncClient) -> None:
+    """Closes a client's connections."""
+    await (await client._client).aclose()
 
 
 def _seen(items: Iterator[Any], until: int | None) -> Seen:
@@ -61,7 +66,8 @@ def _seen(items: Iterator[Any], until: int | None) -> Seen:
     return seen, "end"
 
 
-async def _seen_async(items: AsyncIterator[Any], until: int | None) -> Seen:
+async def seen_async(items: AsyncIterator[Any], until: int | None = None) -> Seen:
+    """Takes a stream's items, all or the first few."""
     seen: list[Any] = []
     try:
         async for item in items:
@@ -93,7 +99,7 @@ def stream_async_of_a_client(
 ) -> Seen:
     async def call() -> Seen:
         async with async_client() as client:
-            return await _seen_async(client.stream(app, arguments, **more), until)
+            return await seen_async(client.stream(app, arguments, **more), until)
 
     return asyncio.run(call())
 
