@@ -30,6 +30,9 @@ _KEPT_HEADERS: Final = frozenset(
     }
 )
 _ADDRESS: Final = ("http://", "https://")
+_MAX_DEPTH: Final = 1
+"""A URL within a URL is shown; one within that is not."""
+
 _SECRET_WORDS: Final = (
     "auth",
     "cookie",
@@ -55,7 +58,7 @@ def headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         if _is_secret(name):
             kept[name] = REDACTED
         elif name in _KEPT_HEADERS or name.startswith("x-fal-"):
-            shown = url(value) if value.startswith(_ADDRESS) else value
+            shown = _shown(value)
             kept[name] = f"{kept[name]}, {shown}" if name in kept else shown
     return kept
 
@@ -65,14 +68,18 @@ def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> 
     if any(_is_secret(name) and value != REDACTED for name, value in named_headers.items()):
         return True
     addresses = [value for value in named_headers.values() if value.startswith(_ADDRESS)]
-    return any(_shows_credentials(each) for each in [address or "", *addresses])
+    return any(_shows_credentials(each, 0) for each in [address or "", *addresses])
 
 
-def _shows_credentials(address: str) -> bool:
+def _shows_credentials(address: str, depth: int) -> bool:
+    if depth > _MAX_DEPTH:
+        return True
     try:
         parts = urlsplit(address)
         return "@" in parts.netloc or any(
-            _is_secret(name) and not value.startswith(REDACTED)
+            not value.startswith(REDACTED)
+            if _is_secret(name)
+            else value.startswith(_ADDRESS) and _shows_credentials(value, depth + 1)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         )
     except ValueError:
@@ -84,25 +91,36 @@ def _is_secret(name: str) -> bool:
     return any(word in lowered for word in _SECRET_WORDS)
 
 
+def _shown(value: str, depth: int = 0) -> str:
+    if not value.startswith(_ADDRESS):
+        return value
+    return _readable(value, depth) if depth <= _MAX_DEPTH else UNREADABLE
+
+
 def url(address: str) -> str:
     """Returns the URL without user, password, fragment, or the value of any secret parameter.
 
-    Never raises: an address that is no URL at all is replaced whole, for who knows what it holds.
+    A URL in a parameter, such as that of a webhook, loses its credentials like any other. Never raises:
+    an address that is no URL at all is replaced whole, for who knows what it holds.
     """
+    return _readable(address, 0)
+
+
+def _readable(address: str, depth: int) -> str:
     try:
-        return _url(address)
+        return _url(address, depth)
     except ValueError:
         return UNREADABLE
 
 
-def _url(address: str) -> str:
+def _url(address: str, depth: int) -> str:
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     # Without a host, what looks like a user and password may stand in the path.
     path = parts.path if host else parts.path.rpartition("@")[2]
     query = urlencode(
         [
-            (name, REDACTED if _is_secret(name) else value)
+            (name, REDACTED if _is_secret(name) else _shown(value, depth + 1))
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         ],
         safe="[]",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,3 +133,16 @@ def test_any_address_is_shown_without_an_error(scheme: str, rest: str) -> None:
 )
 def test_no_user_or_password_before_a_host_is_shown(scheme: str, user: str) -> None:
     assert CANARY not in redaction.url(f"{scheme}{user}{CANARY}:{CANARY}@host/path")
+
+
+def test_a_url_within_a_url_loses_its_credentials_as_well() -> None:
+    hook = "https%3A%2F%2Fme%3Apassword%40h.test%2Fhook%3Ftoken%3Dsecret%26run%3D1"
+    shown = redaction.url(f"https://queue.fal.run/w?fal_webhook={hook}&logs=1")
+    [(_, inner), logs] = parse_qsl(urlsplit(shown).query)
+    assert inner == "https://h.test/hook?token=[redacted]&run=1"
+    assert logs == ("logs", "1")
+
+
+def test_a_url_within_urls_without_end_is_not_shown() -> None:
+    shown = redaction.url("https://h/?a=" * 10_000 + "token=secret")
+    assert shown == "https://h/?a=https%3A%2F%2Fh%2F%3Fa%3D[unreadable%2BURL]"
