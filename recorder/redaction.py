@@ -69,14 +69,18 @@ def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> 
     if any(_is_secret(name) and value != REDACTED for name, value in named_headers.items()):
         return True
     addresses = [value for value in named_headers.values() if value.startswith(_ADDRESS)]
-    return any(_shows_credentials(each) for each in [address or "", *addresses])
+    return any(_shows_credentials(each, _MAX_DEPTH) for each in [address or "", *addresses])
 
 
-def _shows_credentials(address: str) -> bool:
+def _shows_credentials(address: str, depth: int) -> bool:
+    if not depth:
+        return True
     try:
         parts = urlsplit(address)
         return "@" in parts.netloc or any(
-            _is_secret(name) and not value.startswith(REDACTED)
+            not value.startswith(REDACTED)
+            if _is_secret(name)
+            else value.startswith(_ADDRESS) and _shows_credentials(value, depth - 1)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         )
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -160,6 +161,7 @@ SECRETS: list[dict[str, Any]] = [
     {"url": "https://fal.run/workflows/o/n?fal_jwt_token=secret"},
     {"url": "https://me:secret@fal.run/"},
     {"response_headers": {"x-fal-next": "https://fal.run/?token=secret"}},
+    {"url": "https://fal.run/?fal_webhook=https%3A%2F%2Fh%2F%3Ftoken%3Dsecret"},
 ]
 
 
@@ -173,7 +175,10 @@ def test_a_document_that_shows_a_credential_is_refused(fields: dict[str, Any]) -
     )
 
 
-_text = st.text() | st.sampled_from(["https://a:b@c/?key=d", "http://[", "@", "?token=[redacted]x"])
+NESTED = "https://fal.run/?fal_webhook=" + quote("https://a:b@h/?token=c", safe="")
+_text = st.text() | st.sampled_from(
+    ["https://a:b@c/?key=d", "http://[", "@", "?token=[redacted]x", NESTED]
+)
 _names = st.text() | st.sampled_from(["authorization", "Cookie", "x-fal-url", "server"])
 
 
