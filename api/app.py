@@ -16,7 +16,17 @@ from api.background import DEFAULT_LIMIT
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
-from api.routes import definitions, health, ingest, latency, runs, webhooks
+from api.routes import (
+    definitions,
+    diff,
+    health,
+    ingest,
+    latency,
+    portable,
+    runs,
+    streams,
+    webhooks,
+)
 from api.slow_readers import SmallWrites
 from api.webhooks.receiver import WebhookReceiver
 from recorder.bootstrap import Recorder
@@ -25,9 +35,12 @@ from recorder.capture import Capture
 GRACE_S: Final = 10.0
 _ROUTERS: Final = (
     health.router,
-    latency.router,
-    runs.router,
     ingest.router,
+    latency.router,
+    diff.router,
+    portable.router,
+    streams.router,
+    runs.router,
     definitions.router,
     webhooks.router,
 )
@@ -50,7 +63,7 @@ def create_app(
     """
     service = Service(rec, max_background_runs=max_background_runs)
     capture = Capture(rec.new_recording, "proxy", record=rec.settings.proxy.record)
-    proxy = Proxy(rec, capture)
+    proxy = Proxy(rec, capture, service.stage)
     receiver = WebhookReceiver(rec, capture)
 
     @asynccontextmanager
@@ -83,6 +96,7 @@ def create_app(
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service
+    app.state.proxy = proxy
     app.state.webhooks = receiver
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     for router in _ROUTERS:

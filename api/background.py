@@ -18,6 +18,7 @@ import httpx
 
 from api.errors import ServiceStopping, TooManyRuns
 from recorder.bootstrap import Recorder
+from recorder.documents import Mode
 from recorder.errors import RecorderError
 from recorder.recording import Recording
 from recorder.runner import WorkflowRun
@@ -176,8 +177,10 @@ class BackgroundRuns:
         self._stopping = False
         self._here = threading.local()  # the run of the thread, for the client's hooks
 
-    def start(self, workflow: str, body: bytes) -> BackgroundRun:
-        """Starts a workflow and returns at once.
+    def start(
+        self, workflow: str, body: bytes, *, mode: Mode = "stream", parent: str | None = None
+    ) -> BackgroundRun:
+        """Starts a workflow and returns at once; the arguments are those of `Recorder.workflow_run`.
 
         Raises:
             BadTarget: It is no workflow id.
@@ -185,7 +188,9 @@ class BackgroundRuns:
             TooManyRuns: The limit is reached.
             ServiceStopping: `close` has been called.
         """
-        run = BackgroundRun(self._rec.workflow_run(workflow, body, self._client))
+        run = BackgroundRun(
+            self._rec.workflow_run(workflow, body, self._client, mode=mode, parent=parent)
+        )
         with self._lock:
             if self._stopping:
                 raise ServiceStopping

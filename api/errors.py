@@ -24,6 +24,13 @@ class NotJson(ApiError):
         super().__init__("send the body with content-type: application/json")
 
 
+class NotZip(ApiError):
+    """A request body is not sent as `application/zip`."""
+
+    def __init__(self) -> None:
+        super().__init__("send the file with content-type: application/zip")
+
+
 class TooManyRuns(ApiError):
     """As many runs as are allowed at the same time are under way."""
 
@@ -68,6 +75,13 @@ class ForwardingLoop(ApiError):
         super().__init__("the recorder's upstream leads back to the recorder itself")
 
 
+class UpgradeRefused(ApiError):
+    """A request with a body asks to upgrade its connection, and its body would be lost."""
+
+    def __init__(self) -> None:
+        super().__init__("send the request over HTTP/1.1, without Upgrade (curl: without --http2)")
+
+
 class BodyTooSlow(ApiError):
     """A request body did not arrive in time; nothing was sent on."""
 
@@ -84,12 +98,8 @@ class UpstreamSilent(ApiError):
     """A request was passed on and no answer came; sent again, it may be paid for twice."""
 
 
-class NotEvents(ApiError):
-    """A request body is sent as none of the types that events come as."""
-
-    def __init__(self, *taken: str) -> None:
-        self.taken = taken
-        super().__init__(f"send the body with content-type: {' or '.join(taken)}")
+class NothingRecorded(ApiError):
+    """No recorded run answers a request that must not go to upstream."""
 
 
 class WebhookRefused(ApiError):
@@ -107,3 +117,11 @@ class KeysUnavailable(ApiError):
 
     def __init__(self) -> None:
         super().__init__("the keys webhooks are signed with are not known and cannot be fetched")
+
+
+class NotEvents(ApiError):
+    """A request body is sent as none of the types that events come as."""
+
+    def __init__(self, *taken: str) -> None:
+        self.taken = taken
+        super().__init__(f"send the body with content-type: {' or '.join(taken)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import TypeVar
 
 import msgspec
 
@@ -32,6 +33,15 @@ class _Event(msgspec.Struct):
     erased: bool = False
 
 
+class _Following(_Event):
+    """An event of the whole log: it tells its run."""
+
+    request_id: str = ""
+
+
+_Filled = TypeVar("_Filled", bound=_Event)
+
+
 class _Page(msgspec.Struct):
     request_id: str
     events: list[_Event]
@@ -44,8 +54,23 @@ def encode(request_id: str, page: Events, *, frames: bool) -> bytes:
     return msgspec.json.encode(_Page(request_id, events, page.next_after))
 
 
+def encode_block(logged: LoggedEvent) -> bytes:
+    """An event of the log as a block of a stream; `id` is its position."""
+    event = _fill(_Following, logged)
+    event.request_id = logged.request_id
+    data = msgspec.json.encode(event).replace(b"\r", b" ").replace(b"\n", b" ")
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (logged.position, logged.type.encode(), data)
+
+
 def _event(logged: LoggedEvent, *, frames: bool) -> _Event:
-    event = _Event(
+    event = _fill(_Event, logged)
+    if frames and logged.frame is not None:
+        event.frame_base64 = _base64(logged.frame)
+    return event
+
+
+def _fill(kind: type[_Filled], logged: LoggedEvent) -> _Filled:
+    event = kind(
         position=logged.position,
         seq=logged.seq,
         type=logged.type,
@@ -58,8 +83,6 @@ def _event(logged: LoggedEvent, *, frames: bool) -> _Event:
         erased=logged.frame is None,
     )
     _put_payload(event, logged.payload)
-    if frames and logged.frame is not None:
-        event.frame_base64 = _base64(logged.frame)
     return event
 
 

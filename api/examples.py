@@ -41,6 +41,66 @@ RUN: Final[dict[str, Any]] = {
     "input_digest": "9c3f4a1f0d0d4a3ab4b4a4c2f6c1f2bb0c7a4a83ab9d3b7a2f7be0b2cbd1b1d6",
     "parent": None,
 }
+COMPARISON: Final[dict[str, Any]] = {
+    "a": {
+        "request_id": REQUEST_ID,
+        "workflow": "workflows/fal-ai/sdxl-sticker",
+        "status": "completed",
+        "duration_us": 3_100_550,
+        "error": None,
+    },
+    "b": {
+        "request_id": "7f0f5a4e-4d3c-4f7e-9a57-0a0a3f6a1b52",
+        "workflow": "workflows/fal-ai/sdxl-sticker",
+        "status": "completed",
+        "duration_us": 4_226_017,
+        "error": None,
+    },
+    "same_outcome": True,
+    "duration_delta_us": 1_125_467,
+    "input": {
+        "changes": [
+            {
+                "path": "/prompt",
+                "kind": "changed",
+                "old": "a cute puppy",
+                "new": "a cute kitten",
+                "cut": False,
+            }
+        ],
+        "left_out": 0,
+    },
+    "output": {"changes": [], "left_out": 0},
+    "steps": [
+        {
+            "node_id": "stable_diffusion_xl",
+            "attempt": 1,
+            "a": STEP,
+            "b": STEP
+            | {
+                "step_request_id": "a4a1f7c2-7a0e-4bb5-a5a0-0f6b2c1de0a1",
+                "finished_us": 4_021_220,
+                "duration_us": 3_900_803,
+                "inference_us": 3_104_000,
+                "overhead_us": 796_803,
+            },
+            "duration_delta_us": 1_120_000,
+            "inference_delta_us": 930_700,
+            "output": {
+                "changes": [
+                    {
+                        "path": "/seed",
+                        "kind": "changed",
+                        "old": 6252023,
+                        "new": 6252024,
+                        "cut": False,
+                    }
+                ],
+                "left_out": 0,
+            },
+        }
+    ],
+}
 RUNNING: Final[dict[str, Any]] = RUN | {
     "status": "running",
     "closed_at": None,
@@ -80,32 +140,16 @@ EVENT_PAGE: Final[dict[str, Any]] = {
     "next_after": 1,
 }
 BODY: Final = 'data: {"type": "output", "output": {"images": []}}\r\n\r\n'
+REPLAY: Final = 'id: 1\ndata: {"type": "submit", "node_id": "stable_diffusion_xl"}\n\n'
+FOLLOWING: Final = (
+    "id: 1202\nevent: submit\n"
+    f'data: {{"position":1202,"seq":1,"type":"submit","request_id":"{REQUEST_ID}"}}\n\n'
+)
 START: Final[dict[str, Any]] = {
     "workflow": "workflows/fal-ai/sdxl-sticker",
     "input": {"prompt": "a cute puppy", "seed": 6252023},
     "wait": False,
 }
-EVENT_LINE: Final[dict[str, Any]] = {
-    "seq": 1,
-    "type": "submit",
-    "received_at": "2025-01-31T12:00:00.120417Z",
-    "elapsed_us": 120_417,
-    "frame": 'data: {"type": "submit", "node_id": "stable_diffusion_xl"}\r\n\r\n',
-}
-ADDRESSED_EVENT_LINE: Final[dict[str, Any]] = {"request_id": REQUEST_ID} | EVENT_LINE
-_RECEIPT: Final[dict[str, Any]] = {
-    "position": 1202,
-    "chain": "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
-}
-RECEIPTS: Final[dict[str, Any]] = {
-    "request_id": REQUEST_ID,
-    "receipts": [{"seq": 1, **_RECEIPT}],
-    "next_seq": 2,
-}
-OUTCOMES: Final[dict[str, Any]] = {
-    "outcomes": [_RECEIPT, {"problem": "sequence-conflict", "next_seq": 2}]
-}
-SIGN_OF_LIFE: Final[dict[str, Any]] = {"instance": INSTANCE, "lease_s": 10.0}
 DEFINITION: Final[dict[str, Any]] = {
     "nodes": {
         "stable_diffusion_xl": {
@@ -127,6 +171,27 @@ REPORT: Final[dict[str, Any]] = {
     "payload_error": None,
 }
 WEBHOOK: Final[dict[str, Any]] = {"request_id": REQUEST_ID}
+EVENT_LINE: Final[dict[str, Any]] = {
+    "seq": 1,
+    "type": "submit",
+    "received_at": "2025-01-31T12:00:00.120417Z",
+    "elapsed_us": 120_417,
+    "frame": 'data: {"type": "submit", "node_id": "stable_diffusion_xl"}\r\n\r\n',
+}
+ADDRESSED_EVENT_LINE: Final[dict[str, Any]] = {"request_id": REQUEST_ID} | EVENT_LINE
+_RECEIPT: Final[dict[str, Any]] = {
+    "position": 1202,
+    "chain": "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945",
+}
+RECEIPTS: Final[dict[str, Any]] = {
+    "request_id": REQUEST_ID,
+    "receipts": [{"seq": 1, **_RECEIPT}],
+    "next_seq": 2,
+}
+OUTCOMES: Final[dict[str, Any]] = {
+    "outcomes": [_RECEIPT, {"problem": "sequence-conflict", "next_seq": 2}]
+}
+SIGN_OF_LIFE: Final[dict[str, Any]] = {"instance": INSTANCE, "lease_s": 10.0}
 
 _MEASURE: Final[dict[str, Any]] = {
     "count": 412,
@@ -178,3 +243,5 @@ INDEX: Final[dict[str, Any]] = {
     "version": "0.1.0",
     "links": {"runs": "/api/v1/runs"},
 }
+RERUN: Final[dict[str, Any]] = {"set": {"prompt": "a cute kitten"}, "wait": False}
+IMPORTS: Final[dict[str, Any]] = {"imported": [{"request_id": REQUEST_ID, "events": 9, "added": 9}]}

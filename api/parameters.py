@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import unquote
 
 from fastapi import Depends, Path
@@ -11,9 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from analytics.latency import DIMENSIONS, LatencyQuery
 from api.cursor import MAX_INTEGER
 from api.examples import INSTANCE, REQUEST_ID
+from api.following import EventFilter
+from api.replaying import Playing
 from api.times import MomentParameter
 from recorder.errors import BadQuery
+from recorder.events import EventType, lift
 from recorder.projections.runs import RunStatus
+from recorder.replay import Pace, read_speed
 from recorder.store.views import MAX_PAGE, RunFilter
 
 
@@ -28,6 +32,8 @@ def _run_id(
     except UnicodeDecodeError:
         raise BadQuery("request_id", "is not UTF-8") from None
 
+
+MAX_GAP_S: Final = 86_400.0
 
 RunId = Annotated[str, Depends(_run_id)]
 
@@ -81,6 +87,13 @@ class EventsParameters(_Parameters):
     frames: bool = Field(False, description="Whether to add the bytes of every frame, in base64.")
 
 
+class DiffParameters(_Parameters):
+    """Which runs to compare."""
+
+    a: str = Field(description="The run to compare with.")
+    b: str = Field(description="The run to compare.")
+
+
 class IngestParameters(_Parameters):
     """What is to be known of an event stream that is sent in; lines tell it themselves."""
 
@@ -123,3 +136,65 @@ class LatencyParameters(_Parameters):
             until=self.until,
             by=tuple(self.by.split(",")),  # type: ignore[arg-type]  # checked there
         )
+
+
+class ReplayParameters(_Parameters):
+    """How to play a run."""
+
+    speed: str = Field(
+        "1",
+        description="1 for the original rhythm, 2 for twice as fast, `max` for as fast as it goes.",
+        max_length=32,
+    )
+    from_seq: int = Field(0, description="Begin with this event.", ge=0, le=MAX_INTEGER)
+    max_gap: float | None = Field(
+        None, description="Cut longer waits to so many seconds.", ge=0, le=MAX_GAP_S
+    )
+    raw: bool = Field(False, description="The exact bytes, with status and faults.")
+
+    def to_playing(self, last_event_id: str | None) -> Playing:
+        """What is asked for.
+
+        Raises:
+            BadQuery: The speed or the last id makes no sense.
+        """
+        last = _last_id(last_event_id)
+        gap_us = None if self.max_gap is None else round(self.max_gap * 1_000_000)
+        return Playing(
+            after_seq=self.from_seq - 1 if last is None else last,
+            pace=Pace(read_speed(self.speed), gap_us),
+            raw=self.raw,
+        )
+
+
+class FollowParameters(_Parameters):
+    """Which events of the log."""
+
+    after: int | None = Field(
+        None, description="Events above this position; else from now on.", ge=0, le=MAX_INTEGER
+    )
+    request_id: str | None = Field(None, description="Of this run.")
+    type: EventType | None = Field(None, description="Of this type.")
+    node: str | None = Field(None, description="Of this node.")
+    app: str | None = Field(None, description="Of this app.")
+
+    def position(self, last_event_id: str | None) -> int | None:
+        """Where to begin; the last id that was received is what counts.
+
+        Raises:
+            BadQuery: It makes no sense.
+        """
+        last = _last_id(last_event_id)
+        return self.after if last is None else last
+
+    def to_filter(self) -> EventFilter:
+        """The filter."""
+        return EventFilter(lift(self.request_id), self.type, lift(self.node), lift(self.app))
+
+
+def _last_id(value: str | None) -> int | None:
+    if value is None or value == "":
+        return None
+    if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > MAX_INTEGER:
+        raise BadQuery("last-event-id", "is not the id of an event")
+    return int(value)

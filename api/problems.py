@@ -125,6 +125,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The run is closed",
         example=errors.RunClosed("run-1", 7),
     ),
+    errors.RunConflict: Kind(
+        status=409,
+        slug="run-conflict",
+        title="Another run of this id is there",
+        example=errors.RunConflict("run-1", 2, "another event stands there"),
+    ),
     errors.EventRefused: _internal(errors.EventRefused()),
     errors.LogUnavailable: _log_unavailable(errors.LogUnavailable("connection refused")),
     errors.WriterClosed: _log_unavailable(errors.WriterClosed("the log writer is closed")),
@@ -174,6 +180,18 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The recorder has no fal key",
         example=errors.MissingKey("fal wants a key: set FAL_KEY"),
     ),
+    errors.NotRerunnable: Kind(
+        status=409,
+        slug="not-rerunnable",
+        title="The run cannot be started again",
+        example=errors.NotRerunnable("run-1", "its input is not recorded"),
+    ),
+    errors.BadRunFile: Kind(
+        status=422,
+        slug="bad-run-file",
+        title="Not a file of portable runs",
+        example=errors.BadRunFile("the file", "is no zip, or not whole"),
+    ),
     errors.BadTranscript: Kind(
         status=422,
         slug="bad-transcript",
@@ -201,6 +219,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="The request body is not JSON",
         example=own.NotJson(),
     ),
+    own.NotZip: Kind(
+        status=415,
+        slug="not-zip",
+        title="The request body is not a zip",
+        example=own.NotZip(),
+    ),
     own.NotEvents: Kind(
         status=415,
         slug="not-events",
@@ -224,6 +248,20 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="origin-refused",
         title="Pages of this origin may not use the proxy",
         example=own.OriginRefused(),
+    ),
+    own.NothingRecorded: Kind(
+        status=404,
+        slug="nothing-recorded",
+        title="No recorded run answers this",
+        example=own.NothingRecorded(
+            "no recorded run of workflows/fal-ai/sdxl-sticker has this input"
+        ),
+    ),
+    own.UpgradeRefused: Kind(
+        status=400,
+        slug="upgrade-refused",
+        title="The connection cannot be upgraded",
+        example=own.UpgradeRefused(),
     ),
     own.BodyTooSlow: Kind(
         status=408,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Annotated, Final
+from typing import IO, Annotated, Any, Final
 
 import msgspec
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from analytics.latency import LatencyQuery, LatencyReport, latency
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
+from api.live import Live
+from api.replaying import Playing
+from api.stage import Stage
+from api.streams import Streams
 from recorder.bootstrap import Recorder
+from recorder.comparison import Comparison, Side, compare, side
 from recorder.errors import (
     BadTarget,
     LogUnavailable,
@@ -21,8 +27,11 @@ from recorder.errors import (
     RunNotFound,
 )
 from recorder.events import LoggedEvent, lift
+from recorder.portable.copying import Copied
 from recorder.projections.runs import Run
 from recorder.recording import body_part
+from recorder.rerun import Again
+from recorder.store.log import run_events
 from recorder.store.views import Page, RunFilter
 
 _READ_EVENTS: Final = 64
@@ -49,11 +58,17 @@ class Service:
 
     Attributes:
         background: The runs started here.
+        live: Follows the log.
+        streams: All streams being sent.
+        stage: Plays runs again.
         ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
     def __init__(self, rec: Recorder, *, max_background_runs: int) -> None:
         self.background = BackgroundRuns(rec, limit=max_background_runs)
+        self.live = Live(rec.log)
+        self.streams = Streams()
+        self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
         self._rec = rec
 
@@ -113,6 +128,27 @@ class Service:
         """
         return self._rec.definition(digest)
 
+    def replay(self, request_id: str, playing: Playing, known_etag: str | None) -> ASGIApp:
+        """A run, to be played to a client; or the word that it has not changed.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return self.stage.replay(request_id, playing, known_etag)
+
+    def compare(self, a: str, b: str) -> Comparison:
+        """Two runs side by side.
+
+        Raises:
+            RunNotFound: There is none of one id.
+            ProjectionFailed: There is, but the projection stopped before it.
+        """
+        return compare(self._side(a), self._side(b))
+
+    def _side(self, request_id: str) -> Side:
+        run = self.run(request_id)
+        return side(run, run_events(self._rec.log, run.request_id))
+
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
@@ -124,10 +160,40 @@ class Service:
         Raises:
             LogUnavailable: It could not be recorded; nothing was started.
         """
+        return self._start(Again(None, workflow, body, "stream"))
+
+    def rerun(self, request_id: str, changes: Mapping[str, Any]) -> BackgroundRun:
+        """Starts a recorded run's workflow again, with some fields of its input changed.
+
+        Raises:
+            RunNotFound: There is no such run.
+            NotRerunnable: What it was started with is not in the log.
+        """
+        return self._start(self._rec.again(request_id, changes))
+
+    def _start(self, wanted: Again) -> BackgroundRun:
+        workflow = wanted.workflow
         if not workflow.startswith("workflows/"):
             raise BadTarget(f"{workflow[:200]!r} is not a workflow id (workflows/owner/name)")
         self._rec.log.head()  # before anything costs money
-        return self.background.start(workflow, body)
+        return self.background.start(workflow, wanted.body, mode=wanted.mode, parent=wanted.parent)
+
+    def export(self, request_id: str) -> Iterator[bytes]:
+        """A run as the pieces of a portable file.
+
+        Raises:
+            RunNotFound: There is no such run; at once, not when iterated.
+        """
+        return self._rec.export([request_id])
+
+    def import_runs(self, file: IO[bytes]) -> list[Copied]:
+        """Takes in the runs of a portable file.
+
+        Raises:
+            BadRunFile: It is none, or damaged; nothing was taken in.
+            RunConflict: A run of it is there and is another; likewise.
+        """
+        return self._rec.import_runs(file, "the file")
 
     def recorded(self, started: BackgroundRun) -> Run:
         """What is in the log of a run started here, once that is durable."""

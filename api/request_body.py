@@ -1,6 +1,8 @@
-"""Reading request bodies."""
+"""Receiving the bodies of requests."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
@@ -8,26 +10,33 @@ from api.errors import BodyTooLarge
 
 
 def media_type_of(request: Request) -> str:
-    """What the body is sent as, without parameters, in lower case."""
+    """The content type, without its parameters, in lower case; "" where there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_limited(request: Request, limit_bytes: int) -> bytes:
-    """A body that has to fit in memory.
+async def chunks_of(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it comes.
 
     Raises:
-        BodyTooLarge: It has more bytes.
+        BodyTooLarge: It is longer than the limit; what is beyond has not been handed out.
     """
-    chunks: list[bytes] = []
     size_bytes = 0
     async for chunk in request.stream():
         size_bytes += len(chunk)
         if size_bytes <= limit_bytes:
-            chunks.append(chunk)
+            yield chunk
         elif size_bytes > 2 * limit_bytes:
             break
         # In between it is read and dropped: a client that is still sending when the connection
         # closes may never get to see the answer.
     if size_bytes > limit_bytes:
         raise BodyTooLarge(limit_bytes)
-    return b"".join(chunks)
+
+
+async def read_limited(request: Request, limit_bytes: int) -> bytes:
+    """A body that has to fit in memory.
+
+    Raises:
+        BodyTooLarge: It is longer than the limit.
+    """
+    return b"".join([chunk async for chunk in chunks_of(request, limit_bytes)])

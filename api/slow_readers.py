@@ -70,7 +70,7 @@ class DropsSlowReaders(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's only behaves like one
         super().connection_made(transport)
 
     def pause_writing(self) -> None:

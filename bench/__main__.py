@@ -5,17 +5,29 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import appending, decoding, delay, postgres, proxying, rebuilding, visible
+from bench import (
+    appending,
+    decoding,
+    delay,
+    postgres,
+    producers,
+    proxying,
+    rebuilding,
+    replaying,
+    visible,
+)
 from bench.measure import Result, as_lines
 
 BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "appending": appending.results,
+    "producers": producers.results,
     "postgres": postgres.results,
     "visible": visible.results,
     "decoding": decoding.results,
     "delay": delay.results,
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
+    "replaying": replaying.results,
 }
 
 

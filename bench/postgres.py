@@ -9,10 +9,11 @@ from functools import partial
 import psycopg
 from sqlalchemy import make_url
 
-from bench.appending import SIZES, bare_row, producers_waiting
+from bench.appending import SIZES, bare_row
 from bench.material import batches, frame, prepared
 from bench.measure import Result, compare
 from bench.peer import PostgresPeer
+from bench.producers import Load, coroutines, threads
 from recorder.store.appending import COPY_EVENTS, COPY_TYPES, POSTGRES
 from recorder.store.log import SqlLog
 from tests.postgres import PostgresServer, running_postgres
@@ -43,16 +44,18 @@ def results(rounds: int) -> Iterator[Result]:
                     goals={floor: 0.7} if copies else {},
                     rounds=rounds,
                 )
-        yield compare(
-            "append, PostgreSQL, 400 B, 100 producers that each wait for their receipt",
-            "events/s",
-            {
-                "recorder": partial(waiting, server),
-                "eventsourcing": partial(peer_waiting, server),
-            },
-            goals={"eventsourcing": 8.0},
-            rounds=rounds,
-        )
+        kinds: tuple[tuple[str, Load], ...] = (("threads", threads), ("coroutines", coroutines))
+        for kind, load in kinds:
+            yield compare(
+                f"append, PostgreSQL, 400 B, 100 {kind} that each wait for their receipt",
+                "events/s",
+                {
+                    "recorder": partial(waiting, server, load),
+                    "eventsourcing (threads)": partial(peer_waiting, server),
+                },
+                goals={"eventsourcing (threads)": 8.0},
+                rounds=rounds,
+            )
 
 
 def ours(server: PostgresServer, size_bytes: int, events: int, batch: int) -> float:
@@ -111,11 +114,11 @@ def peer(server: PostgresServer, size_bytes: int, events: int, batch: int) -> fl
         return other.batches(frame(size_bytes), events, batch)
 
 
-def waiting(server: PostgresServer) -> float:
+def waiting(server: PostgresServer, load: Load) -> float:
     """A hundred producers through the log writer."""
     name = server.create()
     with prepared(server.url(name)) as database:
-        rate, _ = producers_waiting(SqlLog(database), 100)
+        rate, _ = load(SqlLog(database), 100)
     server.drop(name)
     return rate
 

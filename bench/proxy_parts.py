@@ -1,4 +1,4 @@
-"""The processes a proxy is measured among: `python -m bench.proxy_parts upstream|bare|recorder …`.
+"""The processes a proxy is measured among: `python -m bench.proxy_parts upstream|bare|recorder|replay …`.
 
 Each prints its base URL and serves until its standard input ends.
 """
@@ -112,6 +112,40 @@ def recorder(target: str, record: str) -> None:
             serve(rec, port=0, on_ready=lambda url: print(f"{url}/fal", flush=True))
 
 
+def replay(events: int) -> None:
+    """Ours, with a recorded run to play again, and the same bytes in a file."""
+    from starlette.responses import FileResponse
+    from starlette.routing import Route
+
+    from api.server import ApiServer
+    from bench.material import batches
+    from recorder.bootstrap import open as open_recorder
+    from recorder.events import Closed, NewEvent, Opened, encode_document
+
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        os.environ["RECORDER_SPOOL"] = f"{folder}/spool"
+        with open_recorder(f"sqlite:///{folder}/log.db") as rec:
+            opened = encode_document(Opened(workflow="workflows/b/r", source="proxy", status=200))
+            closed = encode_document(Closed(reason="eof"))
+            frame = batches(400, 1, 1)[0][0].frame
+            rec.log.append([NewEvent("run", 0, "opened", opened, 1, 0)])
+            for start in range(1, events + 1, 1_000):
+                rec.log.append(
+                    [
+                        NewEvent("run", seq, "completion", frame, 1, seq)
+                        for seq in range(start, min(start + 1_000, events + 1))
+                    ]
+                )
+            rec.log.append([NewEvent("run", events + 1, "closed", closed, 1, events)])
+            path = f"{folder}/body.sse"
+            with open(path, "wb") as file:  # noqa: PTH123  # not a path of ours
+                file.write(frame * events)
+            with ApiServer(rec) as server:
+                server.app.router.routes.insert(0, Route("/floor", lambda _: FileResponse(path)))
+                print(server.url, flush=True)
+                threading.Event().wait()
+
+
 def usage() -> str:
     """CPU seconds and resident bytes of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -132,15 +166,18 @@ def obey() -> None:
 def main() -> None:
     """Runs a part."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["upstream", "bare", "recorder"])
+    parser.add_argument("part", choices=["upstream", "bare", "recorder", "replay"])
     parser.add_argument("--target", default="")
     parser.add_argument("--record", default="workflows")
+    parser.add_argument("--events", type=int, default=100_000)
     wanted = parser.parse_args()
     threading.Thread(target=obey, daemon=True).start()
     if wanted.part == "upstream":
         asyncio.run(upstream())
     elif wanted.part == "bare":
         asyncio.run(bare(wanted.target))
+    elif wanted.part == "replay":
+        replay(wanted.events)
     else:
         recorder(wanted.target, wanted.record)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from recorder.audit import Verdict
+from recorder.comparison import Comparison
 from recorder.doctor import Finding
 from recorder.events import LoggedEvent
 from recorder.importing import Imported
@@ -29,6 +30,14 @@ def run_document(run: Run) -> Document:
     from api.models import RunModel
 
     document: Document = RunModel.of(run).model_dump(mode="json")
+    return document
+
+
+def comparison_document(compared: Comparison) -> Document:
+    """Two runs side by side."""
+    from api.comparison_models import ComparisonModel
+
+    document: Document = ComparisonModel.of(compared).model_dump(mode="json")
     return document
 
 

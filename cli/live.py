@@ -21,7 +21,7 @@ from cli import content, text
 from cli.output import err
 from cli.render import status, table
 from cli.text import plain
-from recorder.events import Completion, Error, Output, Submit, WireEvent
+from recorder.events import Answer, Completion, Error, Output, Submit, WireEvent
 
 _REFRESH_PER_S: Final = 8
 
@@ -95,20 +95,30 @@ class Reporter(Protocol):
         """Tells of an event."""
 
 
-def reporter(workflow: str) -> Reporter:
-    """The reporter that suits stderr."""
+def reporter(
+    workflow: str, *, doing: str = "running", clock: Callable[[], float] = time.monotonic
+) -> Reporter:
+    """The reporter that suits stderr.
+
+    Args:
+        workflow: What the run is of.
+        doing: What is done to it.
+        clock: Tells the run's time, in seconds.
+    """
     console = err()
-    moves = console.is_terminal and not console.is_dumb_terminal
-    return _Moving(console, workflow) if moves else _Lines(console, workflow)
+    seen = Seen(clock)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return _Moving(console, workflow, seen)
+    return _Lines(console, f"{doing} {plain(workflow)}", seen)
 
 
 class _Lines:
     """One line an event."""
 
-    def __init__(self, console: Console, workflow: str) -> None:
+    def __init__(self, console: Console, title: str, seen: Seen) -> None:
         self._console = console
-        self._title = f"running {plain(workflow)}"
-        self._seen = Seen()
+        self._title = title
+        self._seen = seen
 
     def __enter__(self) -> Self:
         return self
@@ -135,10 +145,10 @@ class _Lines:
 class _Moving:
     """A row for each step with its time running, and results above it as they come."""
 
-    def __init__(self, console: Console, workflow: str) -> None:
+    def __init__(self, console: Console, workflow: str, seen: Seen) -> None:
         self._console = console
         self._workflow = workflow
-        self._seen = Seen()
+        self._seen = seen
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(
             console=console,
@@ -202,6 +212,8 @@ def event_text(event: WireEvent) -> str:
             return "  ".join(["output    ", *content.lines(event.output)]).rstrip()
         case Error():
             return f"error       {node}  {plain(event.message or '')}".rstrip()
+        case Answer():
+            return "answer"
         case _:
             return f"unrecognised ({event.anomaly})"
 

@@ -146,14 +146,30 @@ def _object(text: str, item: str) -> dict[str, Any]:
     return value
 
 
-def _pair(item: str) -> dict[str, Any]:
+def changes(given: list[str]) -> dict[str, Any]:
+    """Reads `--set` values, each `key=value` as for `--input`; later ones win.
+
+    Raises:
+        CliError: One of them is not.
+    """
+    read: dict[str, Any] = {}
+    for item in given:
+        read |= _pair(item, "--set", "is not key=value")
+    return read
+
+
+def _pair(
+    item: str,
+    option: str = "--input",
+    otherwise: str = "is none of key=value, @file.json and a JSON object",
+) -> dict[str, Any]:
     key, equals, text = item.partition("=")
     if not equals or not key:
-        raise CliError(f"--input: {item!r} is none of key=value, @file.json and a JSON object")
+        raise CliError(f"{option}: {item!r} {otherwise}")
     try:
         item.encode()
     except UnicodeEncodeError:
-        raise CliError(f"--input: the value of {key!r} is not UTF-8") from None
+        raise CliError(f"{option}: the value of {key!r} is not UTF-8") from None
     try:
         return {key: _strict_json(text)}
     except (ValueError, RecursionError):

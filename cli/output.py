@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from rich.console import Console, RenderableType
 
 _WIDTH_WITHOUT_TERMINAL: Final = 120
 _PIECE: Final = 32_768
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 class StdoutClosed(Exception):
@@ -49,6 +51,15 @@ def show(*renderables: RenderableType) -> None:
         console.print(renderable)
 
 
+def write_bytes(data: bytes) -> None:
+    """Writes to stdout as it is, at once."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise StdoutClosed from None
+
+
 def note(remark: str) -> None:
     """Prints a remark to stderr; lines are left to the terminal to break, so they can be copied."""
     err().print(remark, soft_wrap=True)
@@ -60,7 +71,15 @@ def write_json(value: object, *, indent: int | None = 2) -> None:
     ASCII only, so it is the same in every locale and can hold nothing a terminal would obey; a
     document given twice is the same bytes twice.
     """
-    text = json.dumps(value, indent=indent, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+    write_json_text(json.dumps(value, indent=indent, allow_nan=False))
+
+
+def write_json_text(text: str) -> None:
+    """Writes a JSON document that is text already, number for number as it stands; see `write_json`."""
+    text = _BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text).replace(
+        "\x7f", "\\u007f"
+    )
+    text += "\n"
     try:
         # In pieces: an unbuffered stdout (PYTHONUNBUFFERED) keeps quiet about what the last write
         # could not bring out, and only the next one fails.

@@ -29,7 +29,7 @@ from recorder.events import (
 )
 from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
-from recorder.projections.steps import Failure, Step
+from recorder.projections.steps import Failure
 
 _LOOKS: Final = {
     "running": ("●", "cyan"),
@@ -61,13 +61,14 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def status(value: str) -> Text:
     """A run's or step's status with its mark."""
-    mark, colour = _LOOKS.get(value, ("?", ""))
-    return Text(f"{mark} {plain(value)}", style=colour)
+    sign, colour = _LOOKS.get(value, ("?", ""))
+    return Text(f"{sign} {plain(value)}", style=colour)
 
 
-def _mark(value: str) -> Text:
-    mark, colour = _LOOKS.get(value, ("?", ""))
-    return Text(mark, style=colour)
+def mark(value: str) -> Text:
+    """The mark of a status alone."""
+    sign, colour = _LOOKS.get(value, ("?", ""))
+    return Text(sign, style=colour)
 
 
 def runs_table(runs: Sequence[Run], *, width: int) -> Table:
@@ -90,7 +91,7 @@ def runs_table(runs: Sequence[Run], *, width: int) -> Table:
         row: list[RenderableType] = [
             status(run.status),
             Text(plain(run.request_id)),
-            _short(text.short_workflow(run.workflow), max(8, width - others)),
+            short(text.short_workflow(run.workflow), max(8, width - others)),
             took,
         ]
         if with_steps:
@@ -166,9 +167,9 @@ def steps_view(run: Run, *, width: int) -> list[RenderableType]:
     for step in steps:
         bar: list[RenderableType] = [TimingBar(step, whole_us)] if whole_us else []
         made.add_row(
-            _mark(step.status),
-            _short(step_name(step), _NODE_WIDTH if width >= 100 else 21),
-            *([_short(plain(step.app_id or text.UNKNOWN), _NODE_WIDTH)] * with_app),
+            mark(step.status),
+            short(step_name(step.node_id, step.attempt), _NODE_WIDTH if width >= 100 else 21),
+            *([short(plain(step.app_id or text.UNKNOWN), _NODE_WIDTH)] * with_app),
             text.duration(step.duration_us),
             text.duration(step.inference_us),
             text.duration(step.overhead_us),
@@ -177,13 +178,14 @@ def steps_view(run: Run, *, width: int) -> list[RenderableType]:
     return [made, legend(steps, ascii_only=out().options.ascii_only)] if whole_us else [made]
 
 
-def step_name(step: Step) -> str:
+def step_name(node_id: str, attempt: int) -> str:
     """The node, and the attempt where it is not the first."""
-    again = f" #{step.attempt}" if step.attempt > 1 else ""
-    return f"{plain(step.node_id) or '(no node)'}{again}"
+    again = f" #{attempt}" if attempt > 1 else ""
+    return f"{plain(node_id) or '(no node)'}{again}"
 
 
-def _short(value: str, width: int) -> Text:
+def short(value: str, width: int) -> Text:
+    """A text that is cut to a width, with an ellipsis."""
     shown = Text(value)
     shown.truncate(width, overflow="ellipsis")
     return shown
@@ -192,7 +194,11 @@ def _short(value: str, width: int) -> Text:
 def failures(run: Run) -> list[Text]:
     """Why the run and its steps failed; a failure both tell of is told once."""
     told: list[Text] = []
-    of_steps = [(step_name(step), step.error) for step in run.ordered_steps() if step.error]
+    of_steps = [
+        (step_name(step.node_id, step.attempt), step.error)
+        for step in run.ordered_steps()
+        if step.error
+    ]
     for name, failure in of_steps:
         told += _failure(f"{name}: ", failure)
     if run.error is not None and run.error not in [failure for _, failure in of_steps]:
@@ -231,7 +237,7 @@ def outputs(said: Sequence[str]) -> list[Text]:
 def events_table(events: Sequence[LoggedEvent], *, width: int) -> Table:
     """A run's events in order, each with what it says, cut to the width."""
     made = table("seq", "at", "event", "node", "what it says", right=("seq", "at"))
-    nodes = [_short(plain(logged.node_id or ""), 21) for logged in events]
+    nodes = [short(plain(logged.node_id or ""), 21) for logged in events]
     room = width - 31 - max([4, *(node.cell_len for node in nodes)])
     for logged, node in zip(events, nodes, strict=True):
         made.add_row(
@@ -239,7 +245,7 @@ def events_table(events: Sequence[LoggedEvent], *, width: int) -> Table:
             f"+{text.duration(logged.elapsed_us)}",
             Text(logged.type, style=_EVENT_COLOURS.get(logged.type, "dim")),
             node,
-            _short(event_line(logged), max(16, room)),
+            short(event_line(logged), max(16, room)),
         )
     return made
 

@@ -73,13 +73,14 @@ def _fault(epoch: str, previous: bytes, position: int, logged: LoggedEvent) -> s
     if logged.position != position + 1:
         return "events are missing"
     try:
-        return _mismatch(epoch, previous, logged)
-    except (TypeError, AttributeError):
+        return mismatch(epoch, previous, logged)
+    except (TypeError, AttributeError, IndexError):
         # SQLite keeps a value of any type in any column, such as text where the frame's bytes were.
         return "the row is not the one recorded"
 
 
-def _mismatch(epoch: str, previous: bytes, logged: LoggedEvent) -> str | None:
+def mismatch(epoch: str, previous: bytes, logged: LoggedEvent) -> str | None:
+    """What of an event is not as it was recorded, going by the chain before it; None if all is."""
     if not _frame_holds(logged):
         return "the frame is not the one recorded"
     event = NewEvent(

@@ -29,28 +29,28 @@ MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 
 
 class _Entry:
-    """A group in the backlog."""
+    """A group in the backlog.
 
-    def __init__(
-        self,
-        number: int,
-        parcels: list[Parcel],
-        segment: Segment | None = None,
-        adopts: dict[str, Lane] | None = None,
-    ) -> None:
+    There may be hundreds of thousands in a long outage: what a segment tells is not kept beside it.
+    """
+
+    __slots__ = ("adopted", "counts", "lanes", "number", "parcels", "segment", "settling")
+
+    def __init__(self, number: int, parcels: list[Parcel], segment: Segment | None = None) -> None:
         self.number = number
         self.parcels = parcels
         self.segment = segment
-        self.adopts = adopts  # the lanes of another process's segments, by key
+        self.lanes: dict[str, Lane] | None = None  # whose events the segment holds, if not read yet
+        self.adopted = False  # another process has written the segment
         self.counts = [len(parcel.events) for parcel in parcels]
         self.settling = threading.Lock()  # held while it is being written to the disk
 
-    def adopt(self) -> None:
-        """Reads a segment another process has left, once."""
-        lanes, self.adopts = self.adopts, None
-        if lanes is not None and self.segment is not None:
-            self.parcels = [_adopted(spooled, lanes) for spooled in _read(self.segment)]
-            self.counts = [len(parcel.events) for parcel in self.parcels]
+    def read(self, segment: Segment, lanes: dict[str, Lane]) -> None:
+        """Makes parcels of the segment's events, once."""
+        self.lanes = None
+        parcel_of = _adopted if self.adopted else _own
+        self.parcels = [parcel_of(spooled, lanes) for spooled in _read(segment)]
+        self.counts = [len(parcel.events) for parcel in self.parcels]
 
     @property
     def held_bytes(self) -> int:
@@ -70,6 +70,7 @@ class Backlog:
         self._lock = threading.Lock()
         self._number = 0
         self._adopted: set[Path] = set()
+        self._lanes: dict[str, Lane] = {}  # of this process, with events in segments
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -104,9 +105,11 @@ class Backlog:
         with self._lock:
             entry = self._entries[0]
         with entry.settling:
-            if entry.adopts is not None:
-                entry.adopt()
-            elif entry.segment is not None:
+            if entry.segment is None:
+                return entry.parcels
+            if entry.lanes is not None:
+                entry.read(entry.segment, entry.lanes)
+            else:
                 _reload(entry, entry.segment)
             return entry.parcels
 
@@ -121,6 +124,8 @@ class Backlog:
         """Forgets the oldest group: it is delivered."""
         with self._lock:
             entry = self._entries.popleft()
+            if not self._entries:
+                self._lanes = {}
         if entry.segment is not None:
             _clear(entry.segment)
 
@@ -139,8 +144,10 @@ class Backlog:
                 continue
             _log.warning("appending what another process left in %s", segment.path.name)
             self._adopted.add(segment.path)
+            entry = _Entry(0, [], segment)
+            entry.lanes, entry.adopted = lanes, True
             with self._lock:
-                self._entries.append(_Entry(0, [], segment, adopts=lanes))
+                self._entries.append(entry)
 
     def keep_refused(self, parcels: Iterable[Parcel]) -> None:
         """Keeps what the log refused for good, for people to look at."""
@@ -164,7 +171,7 @@ class Backlog:
             if self._spool is not None and entry.segment is None:
                 self._write(self._spool, entry)
         for parcel in chain.from_iterable(entry.parcels for entry in left):
-            parcel.fail(why or LogUnavailable("the log is away"))
+            parcel.answer(why or LogUnavailable("the log is away"))
         if self._spool is not None:
             with suppress(Exception):
                 self._spool.close()
@@ -178,7 +185,7 @@ class Backlog:
             # As text: the error's traceback holds the events, and a handler may keep what it gets.
             _log.error("the spool cannot be written: %s", str(error))
             return False
-        _release(entry)
+        _release(entry, self._lanes)
         return True
 
     def _hold(self, entry: _Entry) -> None:
@@ -198,13 +205,13 @@ def give_up(parcels: Iterable[Parcel], reason: str) -> list[Parcel]:
         if parcel.is_marker:
             kept.append(parcel)
         elif parcel.lane is None:
-            parcel.fail(LogUnavailable(f"given up: {reason}"))
+            parcel.answer(LogUnavailable(f"given up: {reason}"))
         elif parcel.loss is not None or parcel.events[0].type in OWN_TYPES:
             parcel.lane.seal()
             kept.append(parcel)
         else:
             gap = parcel.lane.lose(parcel.events, reason)
-            parcel.fail(LogUnavailable(f"given up: {reason}"))
+            parcel.answer(LogUnavailable(f"given up: {reason}"))
             if gap is not None:  # once for all that follow each other
                 _log.error("run %s: events are given up: %s", parcel.lane.request_id, reason)
                 kept.append(gap)
@@ -260,10 +267,14 @@ def _clear(segment: Segment) -> None:
         _log.error("a file of the spool cannot be deleted: %s", error)
 
 
-def _release(entry: _Entry) -> None:
-    """Drops the events from memory; the segment has them."""
+def _release(entry: _Entry, lanes: dict[str, Lane]) -> None:
+    """Drops from memory what the segment has; parcels stay only where somebody waits for them."""
     for parcel in entry.parcels:
         parcel.events = []
+        if parcel.lane is not None:
+            lanes[parcel.lane.key] = parcel.lane
+    if all(parcel.is_plain for parcel in entry.parcels):
+        entry.parcels, entry.counts, entry.lanes = [], [], lanes
 
 
 def _reload(entry: _Entry, segment: Segment) -> None:
@@ -282,9 +293,14 @@ def _reload(entry: _Entry, segment: Segment) -> None:
         if parcel.loss is not None or len(parcel.events) == count:
             readable.append(parcel)
         else:
-            parcel.fail(LogError(f"{segment.path.name} is damaged"))
+            parcel.refuse(LogError(f"{segment.path.name} is damaged"))
     entry.parcels = readable
     entry.counts = [len(parcel.events) for parcel in readable]
+
+
+def _own(spooled: SpooledEvent, lanes: dict[str, Lane]) -> Parcel:
+    lane = None if spooled.lane is None else lanes[spooled.lane]
+    return Parcel(lane, [spooled.event])
 
 
 def _adopted(spooled: SpooledEvent, lanes: dict[str, Lane]) -> Parcel:

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing
 from pathlib import Path
-from typing import overload
+from typing import IO, Any, overload
 
 import httpx
 
 from recorder import importing, projector
 from recorder.audit import Verdict, verify
 from recorder.clock import Clock
+from recorder.comparison import Comparison, compare, side
 from recorder.definitions import Definitions
 from recorder.doctor import Finding, examine
+from recorder.documents import Mode
 from recorder.errors import DefinitionNotFound, RunNotFound
 from recorder.events import LoggedEvent, Opened, lift
 from recorder.lease import Watch
+from recorder.portable.copying import Copied, copy_runs
+from recorder.portable.reading import RunFile
+from recorder.portable.writing import export
 from recorder.projections.runs import Run
 from recorder.projector import Projector, Rebuilt
 from recorder.recording import Item, record_async_items, record_items
 from recorder.remote import RemoteLog, RemoteWatch
+from recorder.rerun import Again, again
 from recorder.run_recorder import RunRecorder, iterated
 from recorder.runner import WorkflowRun
 from recorder.settings import Settings
@@ -32,10 +45,11 @@ from recorder.store import schema
 from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database, connect
 from recorder.store.late import LateLog
+from recorder.store.listening import Listener
 from recorder.store.log import EventLog, SqlLog, run_events
 from recorder.store.spool import Spool
 from recorder.store.views import Page, RunFilter, Views
-from recorder.tail import follow
+from recorder.tail import follow, follow_run
 from recorder.writer import LogWriter
 
 
@@ -201,18 +215,51 @@ class Recorder(RunRecorder):
     def _end_waits(self) -> None:
         self.log.commits.nudge()
 
-    def workflow_run(self, target: str, body: bytes, client: httpx.Client) -> WorkflowRun:
+    def workflow_run(
+        self,
+        target: str,
+        body: bytes,
+        client: httpx.Client,
+        *,
+        mode: Mode = "stream",
+        parent: str | None = None,
+    ) -> WorkflowRun:
         """A run of a workflow through the recorder; it starts when iterated.
+
+        Args:
+            target: A workflow id, or the URL of an endpoint.
+            body: The request's body.
+            client: Sends the request.
+            mode: Whether it is called for the stream of its events or plainly.
+            parent: The run this one is a rerun of.
 
         Raises:
             BadTarget: Neither a workflow id nor a URL.
             MissingKey: The endpoint is fal's and `FAL_KEY` is not set.
         """
         self._keep_watch()
-        where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key)
+        where = resolve(target, fal_url=self.settings.fal_url, key=self.settings.key, mode=mode)
         return WorkflowRun(
-            self.writer, where, body, client, clock=self._clock, definitions=self.definitions
+            self.writer,
+            where,
+            body,
+            client,
+            parent=parent,
+            clock=self._clock,
+            definitions=self.definitions,
         )
+
+    def again(self, request_id: str, changes: Mapping[str, Any]) -> Again:
+        """What to start to have a run again; see `recorder.rerun.again`.
+
+        Raises:
+            RunNotFound: There is none of this id.
+        """
+        self.writer.flush()
+        first = self.log.read_run(lift(request_id) or "", limit=1)
+        if not first:
+            raise RunNotFound(request_id)
+        return again(first[0], changes)
 
     def import_transcript(
         self, path: Path, *, workflow: str = "", request_id: str | None = None
@@ -221,6 +268,22 @@ class Recorder(RunRecorder):
         return importing.import_transcript(
             self.log, self.writer, path, workflow=workflow, request_id=request_id
         )
+
+    def export(self, request_ids: Iterable[str]) -> Iterator[bytes]:
+        """Runs as the pieces of a portable file; see `recorder.portable.writing.export`."""
+        self.writer.flush()
+        return export(self.database, self.log, request_ids)
+
+    def import_runs(self, source: Path | IO[bytes], name: str | None = None) -> list[Copied]:
+        """Takes in the runs of a portable file; see `recorder.portable.copying.copy_runs`.
+
+        Args:
+            source: The file, or where it is.
+            name: What to call it in errors.
+        """
+        self.writer.flush()
+        with RunFile(source, name) as file:
+            return copy_runs(self.log, self._kept_definitions, file)
 
     def _settle(self) -> None:
         """Makes sure that whoever recorded something here reads it now."""
@@ -262,11 +325,27 @@ class Recorder(RunRecorder):
         self.writer.flush()
         return run_events(self.log, lift(request_id) or "", after_seq)
 
+    def compare(self, a: str, b: str) -> Comparison:
+        """Two runs side by side, as of now.
+
+        Raises:
+            RunNotFound: There is none of one id.
+        """
+        first, second = self.run(a), self.run(b)
+        return compare(side(first, self.events(a)), side(second, self.events(b)))
+
     def follow(
         self, *, after: int = 0, stop: threading.Event | None = None
     ) -> Iterator[LoggedEvent]:
         """What the log holds above a position, then what comes; see `recorder.tail.follow`."""
+        self._listen()
         return follow(self.log, after=after, stop=stop)
+
+    def follow_run(self, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
+        """The events of a run, those that are still to come included; see `recorder.tail.follow_run`."""
+        self.writer.flush()
+        self._listen()
+        return follow_run(self.log, lift(request_id) or "", after_seq=after_seq)
 
     def verify(self, *, progress: Callable[[int], object] | None = None) -> Verdict:
         """Walks the hash chain; see `recorder.audit.verify`."""
@@ -284,7 +363,13 @@ class Recorder(RunRecorder):
     def start_projecting(self) -> None:
         """Keeps runs and steps up with the log in a thread of its own, until `close`."""
         self._keep_watch()
+        self._listen()
         self._start_thread("projector", self.projector.run)
+
+    def _listen(self) -> None:
+        """Hears of other processes' commits at once, where the database can tell."""
+        if not self.database.is_sqlite:
+            self._start_thread("listener", Listener(self.database, self.log.commits).run)
 
 
 def _definitions(kept: DefinitionStore, settings: Settings, clock: Clock | None) -> Definitions:

@@ -11,6 +11,7 @@ chain standing.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from recorder.events import NewEvent
@@ -21,8 +22,8 @@ GENESIS: Final = bytes(32)
 
 SALT_BYTES: Final = 16
 _NULL: Final = b"\xff\xff\xff\xff"
-_SHORT: Final = [size.to_bytes(4, "big") for size in range(2_048)]
-"""Lengths of what columns usually hold; looking them up is faster than making them."""
+_SIZES: Final = [size.to_bytes(4, "big") for size in range(32)]
+"""Lengths of integers in decimal; looking them up is faster than making them."""
 
 
 def frame_digest(salt: bytes, frame: bytes) -> bytes:
@@ -31,22 +32,32 @@ def frame_digest(salt: bytes, frame: bytes) -> bytes:
 
 
 def link(epoch: str, previous: bytes, position: int, event: NewEvent, digest: bytes) -> bytes:
-    """The chain value of an event that follows `previous` at `position`."""
+    """The chain value of an event that follows `previous` at `position`.
+
+    Raises:
+        TypeError, AttributeError, IndexError: A column holds what no event can have there.
+    """
+    at, seq = str(position).encode(), str(event.seq).encode()
+    received, elapsed = str(event.received_at).encode(), str(event.elapsed_us).encode()
     return hashlib.sha256(
         b"".join(
             (
                 TAG,
-                _column(epoch),
+                _recurring(epoch),
                 previous,
-                _column(str(position)),
-                _column(event.request_id),
-                _column(str(event.seq)),
-                _column(event.type),
-                _column(event.node_id),
-                _column(event.app_id),
+                _SIZES[len(at)],
+                at,
+                _recurring(event.request_id),
+                _SIZES[len(seq)],
+                seq,
+                _recurring(event.type),
+                _recurring(event.node_id),
+                _recurring(event.app_id),
                 _column(event.step_request_id),
-                _column(str(event.received_at)),
-                _column(str(event.elapsed_us)),
+                _SIZES[len(received)],
+                received,
+                _SIZES[len(elapsed)],
+                elapsed,
                 digest,
             )
         )
@@ -57,5 +68,8 @@ def _column(value: str | None) -> bytes:
     if value is None:
         return _NULL
     encoded = value.encode()
-    size = len(encoded)
-    return (_SHORT[size] if size < len(_SHORT) else size.to_bytes(4, "big")) + encoded
+    return len(encoded).to_bytes(4, "big") + encoded
+
+
+_recurring = lru_cache(1_024)(_column)
+"""`_column` for values that many events share."""

@@ -4,6 +4,7 @@
     ├── LogError                    an event log said no
     │   ├── SequenceConflict        other bytes stand at this place, or a place was skipped
     │   ├── RunClosed               the run has its `closed` event
+    │   ├── RunConflict             a run brought in is there already, and is another
     │   ├── EventRefused            a recorder service does not take such an event
     │   ├── LogUnavailable          the database did not answer           (retryable)
     │   ├── WriterClosed            the writer takes nothing more
@@ -16,7 +17,9 @@
     └── SourceError                 a source of streams said no
         ├── BadTarget               not a workflow id nor the URL of a stream endpoint
         ├── MissingKey              fal wants a key and none is set
+        ├── NotRerunnable           what a run was started with is not in the log
         ├── BadTranscript           a file that is no transcript
+        ├── BadRunFile              a file that holds no portable runs, or not whole
         └── UpstreamUnreachable     no answer with a status came           (retryable)
 
 Messages are one line and fit a terminal; the facts are attributes. `retryable` says whether the
@@ -59,6 +62,18 @@ class RunClosed(LogError):
         self.request_id = request_id
         self.seq = seq
         super().__init__(f"run {request_id} is closed; seq {seq} comes too late")
+
+
+class RunConflict(LogError):
+    """A run that is brought in stands in the log already, and is not the same; `seq` tells where."""
+
+    def __init__(self, request_id: str, seq: int, reason: str) -> None:
+        self.request_id = request_id
+        self.seq = seq
+        self.reason = reason
+        super().__init__(
+            f"run {request_id} is in the log already, and differs at seq {seq}: {reason}"
+        )
 
 
 class EventRefused(LogError):
@@ -130,6 +145,15 @@ class MissingKey(SourceError):
     """The endpoint wants a fal key and none is configured."""
 
 
+class NotRerunnable(SourceError):
+    """A run cannot be started again: what it was started with is not in the log."""
+
+    def __init__(self, request_id: str, reason: str) -> None:
+        self.request_id = request_id
+        self.reason = reason
+        super().__init__(f"run {request_id} cannot be started again: {reason}")
+
+
 class BadTranscript(SourceError):
     """A file cannot be read as a transcript; `path` and, where known, `line` tell where."""
 
@@ -138,6 +162,15 @@ class BadTranscript(SourceError):
         self.line = line
         self.reason = reason
         super().__init__(f"{path}{'' if line is None else f':{line}'}: {reason}")
+
+
+class BadRunFile(SourceError):
+    """A file is no file of portable runs, or cannot be taken in; `path` names it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
 
 
 class UpstreamUnreachable(SourceError):

@@ -200,12 +200,21 @@ def parse(data: str) -> WireEvent:
         wire = _decode_wire(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _parse_leniently(data)
-    payload = _payload(wire)
-    return _typed(wire, payload, "duplicate_keys" if _keys_repeat(text, wire, payload) else None)
-
-
-def _payload(wire: _Wire) -> bytes:
-    return bytes(wire.error if wire.type == "error" else wire.output)
+    payload = bytes(wire.error if wire.type == "error" else wire.output)
+    # Every key has a colon of its own, outside the payload, which comes last as a rule. With no more
+    # such colons than fields that were read, as nearly always, no key can have been there twice.
+    outside = text.removesuffix(payload + b"}")
+    fields = (
+        1  # the type
+        + (wire.node_id is not None)
+        + (wire.app_id is not None)
+        + (wire.request_id is not None)
+        + (wire.message is not None)
+        + (payload != b"")
+    )
+    if outside.count(b":") > fields and json_keys.repeat_in(outside.decode()):
+        return _typed(wire, payload, "duplicate_keys")
+    return _typed(wire, payload, None)
 
 
 def _typed(wire: _Wire, payload: bytes, anomaly: str | None) -> WireEvent:
@@ -221,25 +230,6 @@ def _typed(wire: _Wire, payload: bytes, anomaly: str | None) -> WireEvent:
             return Error(node_id, app_id, step_request_id, wire.message, payload or None, anomaly)
         case _:
             return Unrecognised("unknown_type")
-
-
-def _keys_repeat(text: bytes, wire: _Wire, payload: bytes) -> bool:
-    """Whether a key of the event stands twice; nearly always told by counting colons.
-
-    A key has a colon of its own, outside the payload. Where there are no more such colons than
-    fields that were read, no key can have been there twice.
-    """
-    # The payload comes last, as a rule; where it does not, this cuts nothing or another last value.
-    outside = text.removesuffix(payload + b"}")
-    fields = (
-        1  # the type
-        + (wire.node_id is not None)
-        + (wire.app_id is not None)
-        + (wire.request_id is not None)
-        + (wire.message is not None)
-        + (payload != b"")
-    )
-    return outside.count(b":") > fields and json_keys.repeat_in(outside.decode())
 
 
 def _parse_leniently(data: str) -> WireEvent:
@@ -274,19 +264,14 @@ def _of_json(value: object, text: str) -> WireEvent:
     else:
         anomaly = "lenient_json"
     node_id, app_id, request_id, message = (_text(value.get(name)) for name in names)
-    output, error = (
-        _dump(value[name]) if name in value else _ABSENT for name in ("output", "error")
-    )
-    wire = _Wire(value["type"], node_id, app_id, request_id, message, output, error)
-    return _typed(wire, _payload(wire), anomaly)
+    wire = _Wire(value["type"], node_id, app_id, request_id, message)
+    payload_name = "error" if wire.type == "error" else "output"
+    payload = json.dumps(value[payload_name]).encode() if payload_name in value else b""
+    return _typed(wire, payload, anomaly)
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
-
-
-def _dump(value: object) -> msgspec.Raw:
-    return msgspec.Raw(json.dumps(value).encode())
 
 
 def read_inference(output: bytes | None) -> tuple[int | None, str | None]:

@@ -28,7 +28,8 @@ def repeat_in(text: str) -> bool:
     """
     depth = 0
     keys = []
-    for string, colon, opening in (token.groups() for token in _TOKEN.finditer(text)):
+    for token in _TOKEN.finditer(text):
+        string, colon, opening = token.groups()
         if string is None:
             depth += 1 if opening else -1
         elif colon and depth == 1:

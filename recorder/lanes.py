@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import Future
 
 import msgspec
 
-from recorder.errors import LogError, LogUnavailable, RunClosed, SequenceConflict
+from recorder import answers
+from recorder.answers import Waiting
 from recorder.events import Gap, NewEvent, encode_document
 from recorder.store.log import Receipt
 
@@ -99,6 +99,8 @@ class Lane:
 
     def final_seq(self, seq: int) -> int:
         """Where an event numbered `seq` by its recording stands, gaps taken into account."""
+        if not self._losses:
+            return seq
         return seq - sum(loss.events - 1 for loss in self._losses if loss.first.seq < seq)
 
 
@@ -110,17 +112,20 @@ class Parcel(msgspec.Struct, eq=False):
         events: As the sender numbered them.
         acknowledged: Answered after the commit; None if nobody asked.
         loss: What is lost, if this is a gap.
+        delivered: Whether the log has taken or refused it.
+        size_bytes: What it takes in memory.
     """
 
     lane: Lane | None
     events: list[NewEvent]
-    acknowledged: Future[list[Receipt]] | None = None
+    acknowledged: Waiting | None = None
     loss: _Loss | None = None
+    delivered: bool = False
+    size_bytes: int = 0
 
-    @property
-    def size_bytes(self) -> int:
-        """What the parcel takes in memory."""
-        return sum(len(event.frame) + EVENT_OVERHEAD_BYTES for event in self.events)
+    def __post_init__(self) -> None:
+        for event in self.events:
+            self.size_bytes += len(event.frame) + EVENT_OVERHEAD_BYTES
 
     @property
     def opens(self) -> bool:
@@ -133,9 +138,16 @@ class Parcel(msgspec.Struct, eq=False):
         return not self.events and self.loss is None
 
     @property
-    def must_wait(self) -> bool:
-        """Whether the lane's id is still to be settled by another parcel."""
-        return self.lane is not None and not self.lane.opened and not self.opens
+    def is_plain(self) -> bool:
+        """Whether its events are all there is to it: nobody waits, and nothing is lost."""
+        return self.lane is not None and self.acknowledged is None and self.loss is None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this can be appended; not before its lane's id is settled by another parcel."""
+        if self.lane is None:
+            return not self.is_marker
+        return self.lane.opened or self.opens
 
     def addressed(self) -> list[NewEvent]:
         """The events under the id and the numbers they have in the log."""
@@ -153,31 +165,24 @@ class Parcel(msgspec.Struct, eq=False):
             for event in self.events
         ]
 
-    def settle(self, outcomes: Sequence[Receipt | LogError]) -> bool:
-        """Answers the sender; False if the parcel has to be sent again under another id."""
-        refused = next((each for each in outcomes if isinstance(each, LogError)), None)
-        if self.opens:
-            assert self.lane is not None
-            if isinstance(refused, SequenceConflict | RunClosed):
-                self.lane.take_next_id()
-                return False
-            self.lane.opened = True
-        if refused is not None:
-            self.fail(refused)
-            return True
-        receipts = [each for each in outcomes if isinstance(each, Receipt)]
+    def settle(self, receipts: Sequence[Receipt]) -> None:
+        """Notes that the log has it; the sender is not answered yet."""
+        self.delivered = True
         if self.lane is not None and receipts:
+            self.lane.opened = True
             self.lane.last_receipt = receipts[-1]
-        if self.acknowledged is not None:
-            self.acknowledged.set_result(receipts)
-        return True
 
-    def fail(self, error: Exception) -> None:
-        """Answers the sender with an error."""
-        if self.lane is not None and not isinstance(error, LogUnavailable):
+    def refuse(self, error: Exception) -> None:
+        """Notes that the log will never take it, nor what follows in the lane."""
+        self.delivered = True
+        if self.lane is not None:
             self.lane.broken = self.lane.broken or error
-        if self.acknowledged is not None and not self.acknowledged.done():
-            self.acknowledged.set_exception(error)
+        self.answer(error)
+
+    def answer(self, error: Exception) -> None:
+        """Tells the sender that it did not go in."""
+        if self.acknowledged is not None:
+            answers.give([(self.acknowledged, error)])
 
 
 def _gap_event(lane: Lane, loss: _Loss) -> NewEvent:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -22,7 +21,7 @@ from recorder.clock import Clock, SystemClock
 from recorder.errors import LogUnavailable
 from recorder.events import Closed, NewEvent, encode_document
 from recorder.store.engine import Database
-from recorder.store.log import EventLog, Receipt, run_events
+from recorder.store.log import EventLog, Receipt
 from recorder.store.tables import open_runs, recorders
 
 _log = logging.getLogger(__name__)
@@ -158,10 +157,9 @@ class Watch:
 
     def _close(self, request_id: str) -> bool:
         """Closes a run; False if it went on in the meantime, then it is looked at again."""
-        events = deque(run_events(self._log, request_id), maxlen=1)
-        if not events:
+        last = self._log.last_of_run(request_id)
+        if last is None:
             return False
-        last = events[0]
         document = Closed(reason="recorder_lost", detail="its recorder gave no sign of life")
         event = NewEvent(
             request_id=request_id,

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
+
 REDACTED: Final = "[redacted]"
 UNREADABLE: Final = "[unreadable URL]"
 
@@ -30,8 +32,8 @@ _KEPT_HEADERS: Final = frozenset(
     }
 )
 _ADDRESS: Final = ("http://", "https://")
-_MAX_DEPTH: Final = 1
-"""A URL within a URL is shown; one within that is not."""
+_MAX_DEPTH: Final = 4
+"""How many addresses within addresses are looked into."""
 
 _SECRET_WORDS: Final = (
     "auth",
@@ -58,8 +60,7 @@ def headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         if _is_secret(name):
             kept[name] = REDACTED
         elif name in _KEPT_HEADERS or name.startswith("x-fal-"):
-            shown = _shown(value)
-            kept[name] = f"{kept[name]}, {shown}" if name in kept else shown
+            kept[name] = f"{kept[name]}, {_shown(value)}" if name in kept else _shown(value)
     return kept
 
 
@@ -68,22 +69,27 @@ def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> 
     if any(_is_secret(name) and value != REDACTED for name, value in named_headers.items()):
         return True
     addresses = [value for value in named_headers.values() if value.startswith(_ADDRESS)]
-    return any(_shows_credentials(each, 0) for each in [address or "", *addresses])
+    return any(_shows_credentials(each, _MAX_DEPTH) for each in [address or "", *addresses])
 
 
 def _shows_credentials(address: str, depth: int) -> bool:
-    if depth > _MAX_DEPTH:
+    if not depth:
         return True
     try:
         parts = urlsplit(address)
         return "@" in parts.netloc or any(
             not value.startswith(REDACTED)
             if _is_secret(name)
-            else value.startswith(_ADDRESS) and _shows_credentials(value, depth + 1)
+            else value.startswith(_ADDRESS) and _shows_credentials(value, depth - 1)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         )
     except ValueError:
         return True  # who knows what it holds
+
+
+def _shown(value: str, depth: int = _MAX_DEPTH) -> str:
+    """A value, which loses its credentials where it is a URL."""
+    return _readable(value, depth) if value.startswith(_ADDRESS) else value
 
 
 def _is_secret(name: str) -> bool:
@@ -91,24 +97,19 @@ def _is_secret(name: str) -> bool:
     return any(word in lowered for word in _SECRET_WORDS)
 
 
-def _shown(value: str, depth: int = 0) -> str:
-    if not value.startswith(_ADDRESS):
-        return value
-    return _readable(value, depth) if depth <= _MAX_DEPTH else UNREADABLE
-
-
 def url(address: str) -> str:
     """Returns the URL without user, password, fragment, or the value of any secret parameter.
 
-    A URL in a parameter, such as that of a webhook, loses its credentials like any other. Never raises:
-    an address that is no URL at all is replaced whole, for who knows what it holds.
+    A URL that is the value of another parameter, such as where a webhook goes, is shown likewise.
+
+    Never raises: an address that is no URL at all is replaced whole, for who knows what it holds.
     """
-    return _readable(address, 0)
+    return _readable(address, _MAX_DEPTH)
 
 
 def _readable(address: str, depth: int) -> str:
     try:
-        return _url(address, depth)
+        return _url(address, depth) if depth else UNREADABLE
     except ValueError:
         return UNREADABLE
 
@@ -120,7 +121,7 @@ def _url(address: str, depth: int) -> str:
     path = parts.path if host else parts.path.rpartition("@")[2]
     query = urlencode(
         [
-            (name, REDACTED if _is_secret(name) else _shown(value, depth + 1))
+            (name, REDACTED if _is_secret(name) else _shown(value, depth - 1))
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         ],
         safe="[]",
@@ -129,3 +130,20 @@ def _url(address: str, depth: int) -> str:
     scheme = f"{parts.scheme}:" if parts.scheme else ""
     authority = f"//{host}" if host else ""
     return f"{scheme}{authority}{path}{'?' if query else ''}{query}"
+
+
+class Discreet(msgspec.Struct, frozen=True):
+    """A struct with a `url` that shows nothing else of itself, and that redacted.
+
+    Tracebacks with values, such as Rich's, ask for one of these.
+    """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._address()!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        """What Rich shows."""
+        return [("url", self._address())]
+
+    def _address(self) -> str:
+        return url(getattr(self, "url", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from types import TracebackType
@@ -19,6 +20,9 @@ from recorder.writer import LogWriter
 _log = logging.getLogger(__name__)
 
 CLOSE_S: Final = 10.0
+
+_GRACE_S: Final = 1.0
+"""A thread gets as long as this to stop, however long closing has taken already."""
 
 
 def iterated(workflow: str, input: bytes | None, request_id: str | None) -> Opened:
@@ -84,8 +88,10 @@ class RunRecorder:
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Commits what is on its way, stops the threads, closes connections; idempotent.
 
-        What the log has not taken within the timeout is in the spool, for the next process.
+        A log that hangs is not waited for much longer than the timeout: what it has not taken is in the
+        spool then, for the next process, and threads that wait for it end with this one.
         """
+        deadline_s = time.monotonic() + timeout_s
         try:
             self.writer.close(timeout_s)
             self.definitions.close()
@@ -93,7 +99,7 @@ class RunRecorder:
             self._stop.set()
             self._end_waits()
             for thread in self._threads.values():
-                thread.join()
+                thread.join(max(deadline_s - time.monotonic(), _GRACE_S))
             self._release()
 
     def _end_waits(self) -> None:

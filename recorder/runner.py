@@ -22,6 +22,14 @@ class WorkflowRun:
     The run is in the log as soon as upstream has answered with a status; before that nothing is
     known to have happened, and nothing is recorded.
 
+    Args:
+        writer: Appends what is recorded.
+        target: What to call.
+        body: With what.
+        client: Sends the request.
+        parent: The run this one is a rerun of.
+        clock: For stamps; another one in tests.
+
     Attributes:
         recording: What is being recorded; its `request_id` is set once iteration has begun.
         status: Upstream's HTTP status; None before it is known.
@@ -35,6 +43,7 @@ class WorkflowRun:
         body: bytes,
         client: httpx.Client,
         *,
+        parent: str | None = None,
         clock: Clock | None = None,
         definitions: Definitions | None = None,
     ) -> None:
@@ -44,6 +53,7 @@ class WorkflowRun:
         self._target = target
         self._body = body
         self._client = client
+        self._parent = parent
         self._sent = False
 
     def __iter__(self) -> Iterator[WireEvent]:
@@ -60,7 +70,7 @@ class WorkflowRun:
         self._sent = True
         with post(self._client, self._target, self._body) as answer:
             self.status = answer.status
-            self.recording.open(_opened(self._target, self._body, answer))
+            self.recording.open(_opened(self._target, self._body, answer, self._parent))
             if answer.status >= 300:
                 self._record_refusal(answer)
                 return
@@ -90,11 +100,12 @@ class WorkflowRun:
             self.recording.close("refused", detail)
 
 
-def _opened(target: Target, body: bytes, answer: Answer) -> Opened:
+def _opened(target: Target, body: bytes, answer: Answer, parent: str | None) -> Opened:
     text, in_base64 = as_text(body)
     return Opened(
         workflow=target.workflow,
         source="http",
+        mode=target.mode,
         upstream_request_id=answer.request_id,
         url=redaction.url(target.url),
         input=text,
@@ -102,4 +113,5 @@ def _opened(target: Target, body: bytes, answer: Answer) -> Opened:
         request_headers=redaction.headers(request_headers(target).items()),
         status=answer.status,
         response_headers=redaction.headers(answer.headers),
+        parent=parent,
     )

@@ -43,6 +43,10 @@ class ProxySettings(BaseSettings):
         body_timeout_s: How long a request body may take to arrive.
         idle_timeout_s: How long upstream may send nothing.
         public_url: The recorder's address as clients know it, where it cannot be told from requests.
+        mode: Whether requests are sent on and recorded, answered from what was recorded, or the first only
+            where nothing fits; a client may say otherwise in `x-recorder-mode`.
+        replay_speed: How fast recorded runs are played: a number, or `max`.
+        replay_ignore: Fields of the input that do not count when a recorded run is looked for.
     """
 
     model_config = SettingsConfigDict(env_prefix="RECORDER_PROXY_")
@@ -57,6 +61,9 @@ class ProxySettings(BaseSettings):
     body_timeout_s: float = Field(default=60.0, gt=0)
     idle_timeout_s: float = Field(default=3_600.0, gt=0)
     public_url: str | None = None
+    mode: Literal["record", "replay", "auto"] = "record"
+    replay_speed: str = "1"
+    replay_ignore: Words = ()
 
 
 class WebhookSettings(BaseSettings):

@@ -31,3 +31,21 @@ def follow(
             return
         else:
             log.commits.wait_beyond(after, POLL_S)
+
+
+def follow_run(log: EventLog, request_id: str, *, after_seq: int = -1) -> Iterator[LoggedEvent]:
+    """Every event of a run above a seq, in order; ends with the run, however long that takes.
+
+    Nothing comes out where there is no such run, or it has ended before.
+    """
+    while True:
+        position = log.head().position
+        batch = log.read_run(request_id, after_seq)
+        yield from batch
+        if batch:
+            after_seq = batch[-1].seq
+            continue
+        last = log.last_of_run(request_id)
+        if last is None or (last.type == "closed" and last.seq <= after_seq):
+            return
+        log.commits.wait_beyond(position, POLL_S)

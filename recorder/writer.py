@@ -11,18 +11,20 @@ stands in for it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from itertools import islice
+from contextlib import contextmanager
 from typing import Final
 
 from recorder.backlog import Backlog, give_up
-from recorder.errors import LogError, LogUnavailable, WriterClosed
-from recorder.events import LoggedEvent, NewEvent, Opened
+from recorder.delivery import Delivery
+from recorder.errors import LogUnavailable, WriterClosed
+from recorder.events import NewEvent
 from recorder.lanes import Lane, Parcel
 from recorder.store.log import AppendLog, Receipt
 from recorder.store.spool import Spool
@@ -41,8 +43,18 @@ HIGH_WATER_BYTES: Final = 16 * 1024 * 1024
 MAX_QUEUED_BYTES: Final = 96 * 1024 * 1024
 """More than this waiting is given up."""
 
+_GATHER_S: Final = 0.25
+"""While the log is away, what is sent within this time shares a file of the spool."""
+
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 5.0
+
+_GRACE_S: Final = 0.5
+"""An append under way gets as long as this to end, however short the timeout of closing is."""
+
+
+class _Abandoned(BaseException):
+    """Ends the writer's thread when the log answers after all, too late."""
 
 
 class LogWriter:
@@ -78,6 +90,12 @@ class LogWriter:
         self._away: LogUnavailable | None = None  # what the log last said, while it is away
         self._closing = False
         self._deadline: float | None = None  # of closing, on the monotonic clock
+        self._under_way: tuple[int | None, Delivery] | None = (
+            None  # None: the backlog's first group
+        )
+        self._asks = False  # is in a call of the log, which may hang
+        self._abandoned = False
+        self._ended = False
         self._pause = pause or self._wait_while_setting_aside
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
@@ -107,6 +125,18 @@ class LogWriter:
         """
         acknowledged: Future[list[Receipt]] = Future()
         acknowledged.set_running_or_notify_cancel()
+        self._send(Parcel(lane, list(events), acknowledged))
+        return acknowledged
+
+    def submit_async(
+        self, events: Sequence[NewEvent], *, lane: Lane | None = None
+    ) -> asyncio.Future[list[Receipt]]:
+        """`submit` for coroutines: returns a future of the running event loop.
+
+        A transaction's answers wake the loop once, however many of its coroutines wait. Giving up
+        the future does not take back the events.
+        """
+        acknowledged: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
         self._send(Parcel(lane, list(events), acknowledged))
         return acknowledged
 
@@ -155,6 +185,9 @@ class LogWriter:
     def close(self, timeout_s: float = 10.0) -> bool:
         """Commits what is queued, then stops; idempotent.
 
+        A log that hangs is not waited for longer: what is in the middle of being appended then counts
+        as not committed, and the thread that hangs does not keep the process alive.
+
         Returns:
             Whether all was committed within the timeout. What was not is in the spool if there is
             one, for the next process to append; its senders are answered with `LogUnavailable`.
@@ -163,10 +196,34 @@ class LogWriter:
             self._closing = True
             self._deadline = self._deadline or time.monotonic() + timeout_s
             self._changed.notify_all()
-        self._thread.join()
         if self._keeper is not None:
             self._keeper.join()
-        return self._backlog.close(self._away)
+        if not self._abandoned:
+            if self._hangs():
+                self._set_aside_all()
+            else:
+                self._thread.join()
+        return self._backlog.close(self._away or LogUnavailable("the log did not answer in time"))
+
+    def _hangs(self) -> bool:
+        """Waits for the thread to end; whether the log keeps it instead, so that it was abandoned."""
+        with self._changed:
+            assert self._deadline is not None
+            left_s = max(self._deadline - time.monotonic(), _GRACE_S)
+            self._changed.wait_for(lambda: self._ended, left_s)
+            self._changed.wait_for(lambda: self._ended or self._asks)
+            self._abandoned = not self._ended
+            return self._abandoned
+
+    def _set_aside_all(self) -> None:
+        """Sets aside what the abandoned thread was appending, and what queues behind it."""
+        assert self._under_way is not None
+        number, delivery = self._under_way
+        if number is None:
+            self._backlog.keep_first(delivery.left)
+        else:
+            self._backlog.settle(self._backlog.reserve(number, delivery.left, first=True))
+        self._set_aside_queue()
 
     def _send(self, parcel: Parcel) -> None:
         with self._changed:
@@ -174,9 +231,11 @@ class LogWriter:
                 raise WriterClosed("the log writer is closed")
             no_room = self._queued_bytes > MAX_QUEUED_BYTES
             parcels = give_up([parcel], "no room while the log hangs") if no_room else [parcel]
-            self._queue.extend(parcels)
-            self._queued_bytes += sum(each.size_bytes for each in parcels)
-            self._changed.notify_all()
+            for each in parcels:
+                self._queue.append(each)
+                self._queued_bytes += each.size_bytes
+            if len(self._queue) == 1 or self._queued_bytes > HIGH_WATER_BYTES:
+                self._changed.notify_all()
             if self._queued_bytes > HIGH_WATER_BYTES and self._keeper is None:
                 keeper = threading.Thread(target=self._keep, name="log-keeper", daemon=True)
                 keeper.start()  # should no thread be had, the next sender tries again
@@ -189,15 +248,26 @@ class LogWriter:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        self._backlog.adopt()
-        self._delivering = False
+        try:
+            self._backlog.adopt()
+            self._delivering = False
+            self._deliver_all()
+        except _Abandoned:
+            return  # whoever abandoned us has taken all
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _deliver_all(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while self._work_to_do():
-            if self._deliver_backlog() if self._backlog else self._deliver_queue():
-                pause_s = _FIRST_PAUSE_S
-            elif self._out_of_time():
+            delivered = self._deliver_backlog() if self._backlog else self._deliver_queue()
+            if self._out_of_time():
                 self._set_aside_queue()
                 return
+            if delivered:
+                pause_s = _FIRST_PAUSE_S
             else:
                 self._pause(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
@@ -208,7 +278,7 @@ class LogWriter:
             return bool(self._queue or self._backlog)
 
     def _deliver_backlog(self) -> bool:
-        left = self._deliver(self._backlog.first())
+        left = self._deliver(self._backlog.first(), None)
         if left:
             self._backlog.keep_first(left)
             return False
@@ -221,11 +291,39 @@ class LogWriter:
                 return True
             number, group = self._take_group()
             self._delivering = True
-        left = self._deliver(group)
+        left = self._deliver(group, number)
         if left:
             self._backlog.settle(self._backlog.reserve(number, left, first=True))
         self._delivering = False
         return not left
+
+    def _deliver(self, group: list[Parcel], number: int | None) -> list[Parcel]:
+        """Appends a group; returns what could not be, because the log is away."""
+        delivery = Delivery(
+            self._log, group, asking=self._asking, keep_refused=self._backlog.keep_refused
+        )
+        self._under_way = number, delivery
+        try:
+            delivery.run()
+        except LogUnavailable as error:
+            self._away = error
+            _log.warning("log unavailable, %d parcels wait: %s", len(delivery.left), error)
+        self._under_way = None
+        return delivery.left
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Around each call of the log; ends the thread if nobody waits for it any more."""
+        with self._changed:
+            self._asks = True
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._asks = False
+                if self._abandoned:
+                    raise _Abandoned
 
     def _take_group(self) -> tuple[int, list[Parcel]]:
         """What goes into the next transaction, with a number that orders it among groups."""
@@ -240,69 +338,6 @@ class LogWriter:
             self._queued_bytes -= size_bytes
             return self._backlog.next_number(), group
 
-    def _deliver(self, group: list[Parcel]) -> list[Parcel]:
-        """Appends a group; returns what could not be, because the log is away."""
-        markers = [parcel for parcel in group if parcel.is_marker]
-        left = [parcel for parcel in group if not parcel.is_marker]
-        while left:
-            waiting = [parcel for parcel in left if parcel.must_wait]
-            ready = [parcel for parcel in left if not parcel.must_wait]
-            try:
-                if not ready:
-                    if self._find_openings(left):
-                        continue
-                    self._refuse_unopened(left)
-                    break
-                again = self._append(ready)
-            except LogUnavailable as error:
-                self._away = error
-                _log.warning("log unavailable, %d parcels wait: %s", len(left), error)
-                return left + markers
-            left = again + waiting  # a lane that waits has nothing but its opening in `again`
-        for marker in markers:
-            marker.settle([])
-        return []
-
-    def _append(self, ready: list[Parcel]) -> list[Parcel]:
-        """Appends parcels in one transaction; returns those to send again under another id."""
-        batches = [parcel.addressed() for parcel in ready]
-        try:
-            outcomes = iter(self._log.append([event for batch in batches for event in batch]))
-        except LogUnavailable:
-            raise
-        except Exception as error:
-            _log.exception("the log failed")
-            self._refuse(ready, error)
-            return []
-        again, refused = [], []
-        for parcel, batch in zip(ready, batches, strict=True):
-            if not parcel.settle(list(islice(outcomes, len(batch)))):
-                again.append(parcel)
-            elif parcel.lane is not None and parcel.lane.broken is not None:
-                refused.append(parcel)
-        self._backlog.keep_refused(refused)
-        return again
-
-    def _find_openings(self, waiting: list[Parcel]) -> bool:
-        """Looks in the log for the `opened` events of lanes; whether one was found.
-
-        A process that died while it drained its spool had delivered some of them, and only its
-        memory knew.
-        """
-        lanes = {parcel.lane.key: parcel.lane for parcel in waiting if parcel.lane is not None}
-        found = [_find_opening(self._log, lane) for lane in lanes.values()]
-        return any(found)
-
-    def _refuse_unopened(self, parcels: list[Parcel]) -> None:
-        for parcel in parcels:
-            assert parcel.lane is not None
-            self._refuse([parcel], parcel.lane.broken or LogError("the run was never opened"))
-
-    def _refuse(self, parcels: list[Parcel], error: Exception) -> None:
-        for parcel in parcels:
-            parcel.fail(error)
-        self._backlog.keep_refused(parcels)
-
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
@@ -311,23 +346,32 @@ class LogWriter:
         while (left_s := until - time.monotonic()) > 0:
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._closing, left_s)
+                self._changed.wait_for(self._file_is_full, min(left_s, _GATHER_S))
                 closing = self._closing
             self._set_aside_queue()
             if closing:
                 time.sleep(min(left_s, _FIRST_PAUSE_S))
                 return
 
-    def _set_aside_queue(self) -> None:
-        while self._queue:
-            self._set_aside()
+    def _file_is_full(self) -> bool:
+        return self._closing or self._queued_bytes > HIGH_WATER_BYTES
 
-    def _set_aside(self) -> None:
+    def _set_aside_queue(self) -> None:
+        """Sets aside what is queued by now; what comes meanwhile is for the next time."""
+        left = len(self._queue)
+        while left > 0 and (taken := self._set_aside()):
+            left -= taken
+
+    def _set_aside(self) -> int:
+        """Sets a group aside; returns how many parcels that were."""
         with self._changed:
             number, group = self._take_group()
             if not group:
-                return
+                return 0
             entry = self._backlog.reserve(number, group)
+        taken = len(group)
         self._backlog.settle(entry)
+        return taken
 
     def _keep(self) -> None:
         """Sets groups aside as long as the queue is too long for memory."""
@@ -339,26 +383,3 @@ class LogWriter:
                 if self._closing:
                     return
             self._set_aside()
-
-
-def _find_opening(log: AppendLog, lane: Lane) -> bool:
-    """Settles a lane's id by the run in the log that the same recording has opened, if any."""
-    if lane.broken is not None:
-        return False
-    asked_for = lane.request_id
-    while rows := log.read_run(lane.request_id, limit=1):
-        if _recording_of(rows[0]) == lane.key:
-            lane.opened = True
-            return True
-        lane.take_next_id()
-    lane.request_id = asked_for
-    return False
-
-
-def _recording_of(first: LoggedEvent) -> str | None:
-    """The recording that opened a run; None where that cannot be told."""
-    try:
-        event = first.event
-    except ValueError:  # a row that was tampered with
-        return None
-    return event.recording if isinstance(event, Opened) else None

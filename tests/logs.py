@@ -69,3 +69,12 @@ class WatchedLog:
         self, request_id: str, after_seq: int = -1, limit: int = READ_BATCH
     ) -> list[LoggedEvent]:
         return self._log.read_run(request_id, after_seq, limit)
+
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        return self._log.last_of_run(request_id)
+
+    def count_erased(self, request_id: str) -> int:
+        return self._log.count_erased(request_id)
+
+    def append_copies(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        return self._log.append_copies(batch)

@@ -188,6 +188,8 @@ def test_erased_frames_are_counted_and_hold(five: SqlLog, raw: RawDatabase) -> N
         "chain = 'text'",
         "request_id = x'ff'",
         "seq = 'one'",
+        "received_at = received_at + 0.5",
+        "elapsed_us = 'a text that is longer than any number'",
         "node_id = 7",
     ],
 )

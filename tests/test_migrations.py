@@ -63,7 +63,15 @@ def described(connection: Connection) -> dict[str, dict[str, Any]]:
             "primary key": inspector.get_pk_constraint(table),
             "unique": inspector.get_unique_constraints(table),
             "checks": inspector.get_check_constraints(table),
-            "indexes": sorted(inspector.get_indexes(table), key=lambda index: str(index["name"])),
+            "indexes": sorted(
+                (
+                    str(index["name"]),
+                    index["column_names"],
+                    index["unique"],
+                    {name: str(option) for name, option in index["dialect_options"].items()},
+                )
+                for index in inspector.get_indexes(table)
+            ),
         }
         for table in inspector.get_table_names()
         if table != "alembic_version"

@@ -12,8 +12,8 @@ from recorder.bootstrap import Recorder
 from recorder.events import LoggedEvent
 from recorder.store.engine import Database, connect
 from recorder.store.log import READ_BATCH, SqlLog
-from recorder.tail import follow
-from tests.builders import as_new, one_step_run, plain_run
+from recorder.tail import follow, follow_run
+from tests.builders import as_new, interleaved, one_step_run, plain_run
 from tests.logs import WAIT_S, WatchedLog
 
 
@@ -124,3 +124,23 @@ def test_a_recorder_is_followed_from_any_position(rec: Recorder) -> None:
     reader.wait_for(3)
     stop.set()
     assert reader.join() == [3, 4, 5]
+
+
+def test_a_run_is_followed_to_its_end_and_no_further(log: SqlLog) -> None:
+    run, other = one_step_run("run"), one_step_run("other")
+    log.append(interleaved(run[:2], other))
+    reader = Reader(follow_run(log, "run"))
+    reader.wait_for(2)
+    for event in run[2:]:
+        log.append([event])
+        reader.wait_for(1)
+    reader.join()
+    assert as_new(reader.seen) == run
+
+
+def test_a_run_that_has_ended_is_read_from_a_seq_on(log: SqlLog) -> None:
+    run = one_step_run("run")
+    log.append(run)
+    assert [row.seq for row in follow_run(log, "run", after_seq=2)] == [3, 4]
+    assert list(follow_run(log, "run", after_seq=4)) == []
+    assert list(follow_run(log, "none")) == []

@@ -5,31 +5,41 @@ from __future__ import annotations
 import hmac
 import uuid
 from typing import Final
+from urllib.parse import quote, unquote
 
+from anyio import to_thread
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.errors import (
+    BodyTooSlow,
     ClientGone,
     ForwardingLoop,
     NotAuthenticated,
+    NothingRecorded,
     OriginRefused,
     TargetRefused,
+    UpgradeRefused,
 )
 from api.proxy import cors, headers
 from api.proxy.client import read_body
 from api.proxy.forwarding import Forwarding, Passage
+from api.proxy.modes import Wish, read_wish
 from api.proxy.queue_urls import Rewriting
+from api.proxy.replaying import Repertoire
 from api.proxy.targets import Target, Targets
 from api.proxy.upstream import Upstream, UpstreamRequest
+from api.stage import Stage
 from recorder.bootstrap import Recorder
 from recorder.capture import Capture, Endpoint, Host, endpoint_of
 from recorder.errors import BadTarget, RecorderError
+from recorder.store.matches import Asked
 
 HOST_STYLE: Final = "/fal/"
 QUEUE_STYLE: Final = "/fal/queue/"
 SERVER_PROXY: Final = "/api/fal/proxy"
+REPLAY: Final = "/replay/"
 
 _TOKEN: Final = b"x-recorder-token"
 _REWRITTEN: Final = frozenset({"submit", "status"})
@@ -37,7 +47,7 @@ _REWRITTEN: Final = frozenset({"submit", "status"})
 
 def is_for_proxy(path: str) -> bool:
     """Whether a path, as it was written, is the proxy's."""
-    return path.startswith(HOST_STYLE) or path in (SERVER_PROXY, f"{SERVER_PROXY}/")
+    return path.startswith((HOST_STYLE, REPLAY)) or path in (SERVER_PROXY, f"{SERVER_PROXY}/")
 
 
 class Proxy:
@@ -46,12 +56,14 @@ class Proxy:
     Use it between `start` and `close`, on one event loop.
 
     Args:
-        rec: With whose settings.
+        rec: Whose runs are played again, and with whose settings.
         capture: Records what passes.
+        stage: Plays runs again.
     """
 
-    def __init__(self, rec: Recorder, capture: Capture) -> None:
+    def __init__(self, rec: Recorder, capture: Capture, stage: Stage) -> None:
         settings = rec.settings
+        self._repertoire = Repertoire(rec, stage)
         self._settings = settings.proxy
         self._key = settings.key
         self._queue_url = settings.queue
@@ -60,6 +72,11 @@ class Proxy:
         self._capture = capture
         self._forwarding: Forwarding | None = None
         self._upstream: Upstream | None = None
+
+    @property
+    def misses(self) -> list[Asked]:
+        """What was to be replayed lately and had not been recorded."""
+        return self._repertoire.misses
 
     async def start(self) -> None:
         """Makes the client for upstream."""
@@ -80,38 +97,83 @@ class Proxy:
             if cors.is_preflight(scope):
                 await cors.answer_preflight(scope, origin)(scope, receive, send)
                 return
-            await self._pass_on(scope, receive, send, cors.headers_for(origin))
+            if scope["path"].startswith(REPLAY):
+                answer = await self._replay_named(scope, receive)
+            else:
+                answer = await self._take(scope, receive)
+            await answer(scope, receive, _adding(send, cors.headers_for(origin)))
         except ClientGone:
             return
         except RecorderError as error:
+            sending = _adding(send, cors.headers_for(origin))
             answer = problems.answer(error, scope)
-            answer.raw_headers.extend(cors.headers_for(origin))
-            await answer(scope, receive, send)
+            if isinstance(error, BodyTooSlow):  # more of it may come for ever
+                answer.raw_headers.append((b"connection", b"close"))
+            await answer(scope, receive, sending)
 
-    async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, extra: headers.Pairs
-    ) -> None:
+    async def _take(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """What answers a request: upstream, or a recorded run."""
         given: headers.Pairs = scope["headers"]
         server_proxy = not scope["path"].startswith(HOST_STYLE)
         target = self._target(scope, given, server_proxy=server_proxy)
         if any(self._via in value for name, value in given if name == b"via"):
             raise ForwardingLoop
+        if headers.loses_body(given):
+            raise UpgradeRefused
+        wish = read_wish(given, self._settings)
+        endpoint = endpoint_of(scope["method"], target.path, target.host)
+        rewriting = None if server_proxy else self._rewriting(scope, endpoint, QUEUE_STYLE)
         sent = headers.to_upstream(given, via=self._via, server_proxy=server_proxy)
-        self._inject_key(sent, given, target)
-        body = await read_body(
+        if wish.mode != "replay":
+            self._inject_key(sent, given, target)
+        body = await self._read_body(receive)
+        if wish.mode != "record":
+            replayed = await self._replayed(wish, endpoint, body, rewriting)
+            if replayed is not None:
+                return replayed
+        assert self._forwarding is not None, "the proxy has not been started"
+        request = UpstreamRequest(scope["method"], target.url, sent, body)
+        return self._forwarding.carrying(Passage(endpoint, request, rewriting, wish.parent))
+
+    async def _read_body(self, receive: Receive) -> bytes:
+        return await read_body(
             receive,
             limit_bytes=self._settings.max_body_bytes,
             timeout_s=self._settings.body_timeout_s,
         )
-        endpoint = endpoint_of(scope["method"], target.path, target.host)
-        passage = Passage(
-            endpoint=endpoint,
-            request=UpstreamRequest(scope["method"], target.url, sent, body),
-            rewriting=None if server_proxy else self._rewriting(scope, endpoint),
-            extra_headers=extra,
+
+    async def _replayed(
+        self, wish: Wish, endpoint: Endpoint, body: bytes, rewriting: Rewriting | None
+    ) -> ASGIApp | None:
+        """A recorded answer; None where upstream is to be called."""
+        if endpoint.kind == "other":
+            if wish.mode == "auto":
+                return None
+            raise NothingRecorded("in replay mode only runs are answered")
+        if endpoint.costs_money:
+            look = self._repertoire.find if wish.mode == "auto" else self._repertoire.must_find
+            request_id = await to_thread.run_sync(look, wish.asked(endpoint, body))
+            if request_id is None:
+                return None
+        else:
+            request_id = endpoint.request_id or ""
+            if wish.mode == "auto":
+                return None  # whoever was answered from the log asks nothing more
+        return await to_thread.run_sync(
+            self._repertoire.answer, request_id, endpoint, wish.pace, rewriting
         )
-        assert self._forwarding is not None, "the proxy has not been started"
-        await self._forwarding.carry(passage, scope, receive, send)
+
+    async def _replay_named(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """The run a host-style client names in its base address."""
+        wish = read_wish(scope["headers"], self._settings)
+        await self._read_body(receive)
+        request_id, host, path = _replayed_path(scope)
+        endpoint = endpoint_of(scope["method"], path, host)
+        base = f"{REPLAY}{quote(request_id, safe='')}/queue"
+        rewriting = self._rewriting(scope, endpoint, base)
+        return await to_thread.run_sync(
+            self._repertoire.answer, request_id, endpoint, wish.pace, rewriting
+        )
 
     def _target(self, scope: Scope, given: headers.Pairs, *, server_proxy: bool) -> Target:
         try:
@@ -138,11 +200,11 @@ class Proxy:
         if self._key is not None and self._targets.may_see_key(target):
             sent.append((b"authorization", f"Key {self._key}".encode()))
 
-    def _rewriting(self, scope: Scope, endpoint: Endpoint) -> Rewriting | None:
+    def _rewriting(self, scope: Scope, endpoint: Endpoint, path: str) -> Rewriting | None:
         if endpoint.kind not in _REWRITTEN:
             return None
         base = self._settings.public_url or _own_url(scope)
-        return Rewriting(self._queue_url, f"{base.rstrip('/')}{QUEUE_STYLE}")
+        return Rewriting(self._queue_url, f"{base.rstrip('/')}{path}")
 
 
 def _named_target(given: headers.Pairs) -> str:
@@ -168,9 +230,34 @@ def _host_and_path(scope: Scope) -> tuple[Host, str]:
     return ("queue" if is_about_queued else "run"), f"{path}{asked}"
 
 
+def _replayed_path(scope: Scope) -> tuple[str, Host, str]:
+    """The run, which of fal's hosts, and the path there."""
+    written = problems.instance_of(scope).removeprefix(scope.get("root_path", ""))
+    run, _, rest = written.removeprefix(REPLAY).partition("/")
+    on_queue = rest.startswith("queue/")
+    path = f"/{rest.removeprefix('queue/')}"
+    return unquote(run), "queue" if on_queue or "/requests/" in path else "run", path
+
+
+def _adding(send: Send, extra: headers.Pairs) -> Send:
+    """Adds headers to whatever answer is sent."""
+    if not extra:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await send(message)
+
+    return sending
+
+
 def _own_url(scope: Scope) -> str:
-    host = Headers(scope=scope).get("host", "")
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
+    """Where the client finds us. Whoever ends TLS before us says so; the answer goes to them alone."""
+    asked = Headers(scope=scope)
+    told = asked.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    scheme = told if told in ("http", "https") else scope["scheme"]
+    return f"{scheme}://{asked.get('host', '')}{scope.get('root_path', '')}"
 
 
 class ProxyFirst:

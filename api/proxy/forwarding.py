@@ -10,7 +10,7 @@ import asyncio
 from typing import Final, Literal
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import UpstreamSilent
 from api.proxy import headers
@@ -41,14 +41,12 @@ class Passage(msgspec.Struct, frozen=True):
         endpoint: What it asks for.
         request: What goes to upstream.
         rewriting: How the addresses in the answer are made ours; None to leave it alone.
-        extra_headers: To hand to the client beside upstream's.
         parent: The run this one is a rerun of.
     """
 
     endpoint: Endpoint
     request: UpstreamRequest
     rewriting: Rewriting | None = None
-    extra_headers: headers.Pairs = []
     parent: str | None = None
 
     @property
@@ -76,6 +74,14 @@ class Forwarding:
         self._capture = capture
         self._on_client_gone = on_client_gone
 
+    def carrying(self, passage: Passage) -> ASGIApp:
+        """An ASGI app that carries a request, once."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self.carry(passage, scope, receive, send)
+
+        return app
+
     async def carry(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, and its answer back.
 
@@ -87,7 +93,7 @@ class Forwarding:
         tap = self._capture.begin(_call(passage))
         task = asyncio.current_task()
         assert task is not None
-        hangs_up = self._on_client_gone == "abort" or not passage.endpoint.costs_money
+        hangs_up = self._hangs_up(passage)
 
         def left() -> None:
             tap.client_left()
@@ -109,6 +115,14 @@ class Forwarding:
                     raise
                 task.uncancel()
 
+    def _hangs_up(self, passage: Passage) -> bool:
+        """Whether upstream is hung up on when the client leaves."""
+        return self._on_client_gone == "abort" or not passage.endpoint.costs_money
+
+    def _why(self, passage: Passage, client: Client) -> tuple[CloseReason, str]:
+        """Why a request was broken off here: for its client's sake, or because all is."""
+        return _GONE if client.has_left and self._hangs_up(passage) else _STOPPED
+
     async def _send(self, passage: Passage, tap: Tap, client: Client) -> UpstreamAnswer:
         try:
             return await self._upstream.send(passage.request)
@@ -119,7 +133,7 @@ class Forwarding:
             tap.unanswered(error.reason, str(error))
             raise UpstreamSilent(str(error)) from None
         except asyncio.CancelledError:
-            tap.unanswered(*_why(client))
+            tap.unanswered(*self._why(passage, client))
             raise
 
     async def _hand_on(
@@ -130,22 +144,20 @@ class Forwarding:
             if passage.is_held and 200 <= answer.status < 300:
                 await self._hand_on_whole(passage, answer, tap, client)
             else:
-                await self._hand_on_as_it_is(passage, answer, tap, client)
+                await self._hand_on_as_it_is(answer, tap, client)
         except BrokenOff as error:
             tap.broke_off(error.reason, str(error))
             if not client.has_begun:  # a torn connection without a status would be tried again
                 raise UpstreamSilent(str(error)) from None
             await client.break_off()
         except asyncio.CancelledError:
-            tap.broke_off(*_why(client))
+            tap.broke_off(*self._why(passage, client))
             raise
         finally:
             answer.close()
 
-    async def _hand_on_as_it_is(
-        self, passage: Passage, answer: UpstreamAnswer, tap: Tap, client: Client
-    ) -> None:
-        await client.begin(answer.status, [*answer.headers, *passage.extra_headers])
+    async def _hand_on_as_it_is(self, answer: UpstreamAnswer, tap: Tap, client: Client) -> None:
+        await client.begin(answer.status, answer.headers)
         async for chunk in answer.chunks():
             try:
                 await client.write(chunk)
@@ -166,7 +178,7 @@ class Forwarding:
             body = passage.rewriting.rewrite(body)
         kept = [pair for pair in answer.headers if pair[0] != b"content-length"]
         length = (b"content-length", str(len(body)).encode())
-        await client.begin(answer.status, [*kept, length, *passage.extra_headers])
+        await client.begin(answer.status, [*kept, length])
         await client.end(body)
         tap.ended()
 
@@ -181,7 +193,3 @@ def _call(passage: Passage) -> Call:
         body=request.body,
         parent=passage.parent,
     )
-
-
-def _why(client: Client) -> tuple[CloseReason, str]:
-    return _GONE if client.has_left else _STOPPED

@@ -41,7 +41,7 @@ _NOT_SENT: Final = _HOP_BY_HOP | {
 }
 _NOT_SENT_PREFIXES: Final = (b"sec-", b"x-forwarded-", CONTROL_PREFIX)
 _SENT_BY_SERVER_PROXY: Final = frozenset(
-    {b"accept", b"authorization", b"content-type", b"user-agent"}
+    {b"accept", b"authorization", b"content-encoding", b"content-type", b"user-agent"}
 )
 _SENT_BY_SERVER_PROXY_PREFIXES: Final = (b"x-fal-", b"x-app-fal-")
 _NOT_HANDED_ON: Final = _HOP_BY_HOP | {
@@ -62,6 +62,17 @@ _UNSENDABLE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 def get(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     """The first value of a header; names are in lower case."""
     return next((value for each, value in headers if each == name), None)
+
+
+def loses_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether our server loses the body of a request with these headers, names in lower case.
+
+    It takes what follows a request to upgrade the connection for another protocol's. `curl --http2` and
+    Java's own client send such requests by themselves.
+    """
+    given = dict(headers)
+    has_body = b"transfer-encoding" in given or given.get(b"content-length", b"0") != b"0"
+    return has_body and b"upgrade" in given and b"upgrade" in _named_by_connection(headers)
 
 
 def to_upstream(headers: Sequence[tuple[bytes, bytes]], *, via: bytes, server_proxy: bool) -> Pairs:

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-import msgspec
-
+from recorder import redaction
 from recorder.capture import Host
 from recorder.errors import BadTarget
 
@@ -28,17 +27,18 @@ STORAGE_URLS: Final = frozenset(
 MAX_URL_CHARACTERS: Final = 8_192
 
 _URL: Final = re.compile(r"(?P<origin>https?://[a-z0-9.-]+(?::[1-9][0-9]{0,4})?)(?P<path>/.*)?")
-_SEGMENT: Final = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+"
+_SEGMENT: Final = r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+"
 _PATH: Final = re.compile(
     rf"(?P<path>(?:/{_SEGMENT})*/?)(?:\?(?P<query>(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{{2}})*))?"
 )
-_DOTS: Final = re.compile(r"\.{1,2}")
-_ENCODED_STRUCTURE: Final = re.compile(r"%(?:2[EeFf]|5[Cc]|25)")
-"""An encoded dot, slash, backslash or percent sign: decoded once more, the path would be another."""
+_DOTS: Final = re.compile(r"\.+")
+_ENCODED_STRUCTURE: Final = re.compile(r"%(?:2[EeFf]|3[Bb]|5[Cc]|25|[89A-Fa-f])")
+"""An encoded dot, slash, semicolon, backslash or percent sign: decoded once more, the path would be another.
+And what is not ASCII, for some readers of paths turn look-alikes of these into themselves."""
 _ENCODED_CONTROL: Final = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(redaction.Discreet, frozen=True):
     """Where a request goes.
 
     Attributes:
@@ -108,4 +108,4 @@ def _check_path(path: str) -> None:
     if any(_DOTS.fullmatch(segment) for segment in parts["path"].split("/")):
         raise BadTarget("the target's path holds dot segments")
     if _ENCODED_STRUCTURE.search(parts["path"]) or _ENCODED_CONTROL.search(path):
-        raise BadTarget("the target's path holds encoded dots, slashes or control characters")
+        raise BadTarget("the target's path holds encoded characters that no path of fal's does")

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
-import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
 from api.proxy import headers
+from recorder import redaction
 from recorder.documents import CloseReason
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -52,7 +52,7 @@ class BrokenOff(Exception):
         super().__init__(detail)
 
 
-class UpstreamRequest(msgspec.Struct, frozen=True):
+class UpstreamRequest(redaction.Discreet, frozen=True):
     """What to send; `url` is dialled to the letter."""
 
     method: str
@@ -151,6 +151,8 @@ class Upstream:
             raise Unanswered("timeout", "upstream did not answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unanswered("cut", type(error).__name__) from None
+        except Exception as error:  # a bug there does not tell whether something went out
+            raise Unanswered("error", type(error).__name__) from None
         if response.status not in _STATUSES:
             response.close()
             raise Unanswered("cut", f"upstream answered {response.status}, which is no status")

@@ -8,17 +8,20 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 
 from api import answers, cursor, events_json, examples, openapi
+from api.background import BackgroundRun
 from api.errors import BodyTooLarge, NotJson, ServiceStopping, TooManyRuns
-from api.models import EventPageModel, RunModel, RunPageModel, StartModel
+from api.models import EventPageModel, RerunModel, RunModel, RunPageModel, StartModel
 from api.parameters import EventsParameters, RunId, RunsParameters
-from api.reading import ServiceOf
-from api.start_body import read_start
+from api.reading import Service, ServiceOf
+from api.start_body import read_rerun, read_start
 from recorder.errors import (
     BadQuery,
     BadTarget,
     MissingKey,
+    NotRerunnable,
     ProjectionFailed,
     RunNotFound,
     UpstreamUnreachable,
@@ -41,17 +44,15 @@ _BODY: Final[openapi.Responses] = {
         },
     }
 }
-_START: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": StartModel.model_json_schema(),
-                "example": examples.START,
-            }
-        },
-    }
-}
+
+
+def _request_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"schema": model.model_json_schema(), "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_START: Final = _request_body(StartModel, examples.START)
+_RERUN: Final = _request_body(RerunModel, examples.RERUN)
 _STARTED: Final = openapi.answers(
     202,
     "RUNNING",
@@ -106,12 +107,36 @@ async def start_run(request: Request, service: ServiceOf) -> Response:
     """Starts a run; waits on the event loop, so that waiting takes no thread from others."""
     wanted = await read_start(request)
     started = await run_in_threadpool(service.start, wanted.workflow, bytes(wanted.input))
+    return await _started(service, started, wait=wanted.wait)
+
+
+@router.post(
+    "/{request_id:path}/rerun",
+    status_code=202,
+    summary="Run a recorded run again",
+    description="Starts the run's workflow again with the same input, some fields changed where that is "
+    "asked for; answers like a start. The new run's `parent` is the old one. A run that went through "
+    "the queue is started for its stream.",
+    response_description="The run is under way",
+    response_model=RunModel,
+    responses=_STARTED | openapi.problems(RunNotFound, NotRerunnable) | _ENDED,
+    openapi_extra=_RERUN,
+)
+async def rerun(request: Request, service: ServiceOf, request_id: RunId) -> Response:
+    """Starts the run again; waits like `start_run`."""
+    wanted = await read_rerun(request)
+    started = await run_in_threadpool(service.rerun, request_id, wanted.set)
+    return await _started(service, started, wait=wanted.wait)
+
+
+async def _started(service: Service, started: BackgroundRun, *, wait: bool) -> Response:
+    """The answer for a run that was started, once it is recorded or has ended."""
     await asyncio.wrap_future(started.begun)
-    if wanted.wait:
+    if wait:
         await asyncio.wrap_future(started.ended)
     run = await run_in_threadpool(service.recorded, started)
     location = {"location": answers.path_of_run(run.request_id)}
-    return answers.json(RunModel.of(run), 200 if wanted.wait else 202, location)
+    return answers.json(RunModel.of(run), 200 if wait else 202, location)
 
 
 @router.get(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
 from cli import options
-from cli.output import note, out, progress_bar, write_json
+from cli.errors import CliError
+from cli.output import note, out, progress_bar, write_json, write_json_text
 from cli.text import count, plain
 
 if TYPE_CHECKING:
+    from cli.remote import RemoteEvent
     from recorder.events import LoggedEvent
+
+_TEN_BACK: Final = 10
+
+_Placed = TypeVar("_Placed", "LoggedEvent", "RemoteEvent")
 
 
 def register(app: typer.Typer) -> None:
@@ -33,22 +41,54 @@ def tail(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="End after so many events.")
     ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="Follow this recorder service instead of a database."
+        ),
+    ] = None,
     db: options.Db = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document a line, one for each event.")
     ] = False,
 ) -> int:
-    """Follow the log: every event in commit order, each once. Ctrl-C ends it."""
+    """Follow the log: every event in commit order, each once. Ctrl-C ends it.
+
+    With --url a lost connection is taken up again where it was lost.
+    """
+    if url is not None:
+        if db is not None:
+            raise CliError("--url and --db name two logs; give one")
+        return _tail_service(url, after, limit, as_json=as_json)
     with options.open_recorder(db) as recorder:
         if after is None:
-            after = max(0, recorder.log.head().position - 10)
-        position = after
-        try:
-            for logged in islice(recorder.follow(after=after), limit):
-                _tell(logged, as_json=as_json)
-                position = logged.position
-        except KeyboardInterrupt:
-            note(f"recorder: go on with --after {position}")
+            after = max(0, recorder.log.head().position - _TEN_BACK)
+        events = islice(recorder.follow(after=after), limit)
+        return _until_interrupted(events, after, partial(_tell, as_json=as_json))
+
+
+def _tail_service(url: str, after: int | None, limit: int | None, *, as_json: bool) -> int:
+    from cli.remote import RemoteLog, logged
+
+    log = RemoteLog(url, tell=lambda said: note(f"recorder: {said}"))
+    if after is None:
+        after = max(0, log.position() - _TEN_BACK)
+    events = islice(log.follow(after), limit)
+    if as_json:
+        return _until_interrupted(events, after, lambda event: write_json_text(event.text))
+    return _until_interrupted(events, after, lambda event: _tell(logged(event), as_json=False))
+
+
+def _until_interrupted(
+    events: Iterator[_Placed], after: int, tell: Callable[[_Placed], object]
+) -> int:
+    position = after
+    try:
+        for event in events:
+            tell(event)
+            position = event.position
+    except KeyboardInterrupt:
+        note(f"recorder: go on with --after {position}")
     return 0
 
 

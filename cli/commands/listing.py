@@ -154,8 +154,8 @@ def _show_run(run: Run, events: list[LoggedEvent], *, with_events: bool) -> None
 
 def ends(events: Iterable[LoggedEvent]) -> tuple[Opened | None, bytes | None]:
     """How a run was opened, and the JSON text of its output."""
-    from recorder.documents import as_bytes
-    from recorder.events import Answer, Exchange, Opened, Output
+    from recorder.comparison import result_part
+    from recorder.events import Opened
 
     opened: Opened | None = None
     output: bytes | None = None
@@ -163,12 +163,8 @@ def ends(events: Iterable[LoggedEvent]) -> tuple[Opened | None, bytes | None]:
         event = logged.event
         if isinstance(event, Opened) and logged.frame is not None:
             opened = event
-        elif isinstance(event, Output):
-            output = event.output
-        elif isinstance(event, Answer):
-            output = logged.frame
-        elif isinstance(event, Exchange) and event.what == "result" and event.status == 200:
-            output = as_bytes(event.body, event.body_base64)
+        elif (part := result_part(logged)) is not None:
+            output = part
     return opened, output
 
 

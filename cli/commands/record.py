@@ -1,22 +1,21 @@
-"""Commands that put runs into the log: `run` and `import`."""
+"""Commands that run workflows and record them: `run` and `rerun`."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from cli import options
-from cli.errors import CliError
 from cli.output import note, out, show, write_json
 from cli.signals import ended_like_ctrl_c
 from cli.text import plain
 
 if TYPE_CHECKING:
     from recorder.bootstrap import Recorder
+    from recorder.documents import Mode
     from recorder.events import WireEvent
     from recorder.runner import WorkflowRun
 
@@ -26,7 +25,7 @@ INTERRUPTED = 130
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("run")(run)
-    app.command("import")(import_files)
+    app.command("rerun")(rerun)
 
 
 def run(
@@ -60,11 +59,66 @@ def run(
         return _run(recorder, target, body, as_json=as_json)
 
 
-def _run(recorder: Recorder, target: str, body: bytes, *, as_json: bool) -> int:
+def rerun(
+    request_id: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run's request id, or one of its steps'.")
+    ],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a field of the input (repeatable); the value is JSON where it reads as JSON. "
+            "a.b is a field of an object, a.0 a place of a list.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="Run this instead, as with recorder run; else the run's own workflow.",
+        ),
+    ] = None,
+    db: options.Db = None,
+    as_json: options.Json = False,
+) -> int:
+    """Run a recorded run's workflow again with the same input, and record it as its child.
+
+    Shows and exits like recorder run. A run that went through the queue is started for its stream.
+    """
+    from cli.commands.listing import find
+
+    wanted = options.changes(changes or [])
+    with options.open_recorder(db) as recorder, ended_like_ctrl_c():
+        run = find(recorder, request_id)
+        again = recorder.again(run.request_id, wanted)
+        if run.mode == "queue":
+            note("recorder: it went through the queue; started for its stream")
+        mode = "stream" if target is not None else again.mode
+        return _run(
+            recorder,
+            target or again.workflow,
+            again.body,
+            mode=mode,
+            parent=again.parent,
+            as_json=as_json,
+        )
+
+
+def _run(
+    recorder: Recorder,
+    target: str,
+    body: bytes,
+    *,
+    as_json: bool,
+    mode: Mode = "stream",
+    parent: str | None = None,
+) -> int:
     from recorder.sources.http import new_client
 
     with new_client() as client:
-        going = recorder.workflow_run(target, body, client)
+        going = recorder.workflow_run(target, body, client, mode=mode, parent=parent)
         try:
             _watch(going, _shown_target(target))
         except KeyboardInterrupt:
@@ -127,44 +181,3 @@ def _shown_target(target: str) -> str:
     from recorder import redaction
 
     return redaction.url(target)
-
-
-def import_files(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="Transcripts, .sse or .jsonl.")
-    ],
-    workflow: Annotated[
-        str, typer.Option("--workflow", metavar="ID", help="The workflow the runs are of.")
-    ] = "",
-    request_id: Annotated[
-        str | None,
-        typer.Option(
-            "--request-id",
-            metavar="ID",
-            help="The run's id, for a single file; else one made of the file's content.",
-        ),
-    ] = None,
-    db: options.Db = None,
-    as_json: options.Json = False,
-) -> None:
-    """Record saved streams as runs.
-
-    A file that is in the log already is left as it is, so importing twice does no harm.
-    """
-    if request_id is not None and len(files) > 1:
-        raise CliError("--request-id names one run; give one file")
-    if request_id == "":
-        raise CliError("--request-id is empty")
-    with options.open_recorder(db) as recorder:
-        imported = [
-            recorder.import_transcript(file, workflow=workflow, request_id=request_id)
-            for file in files
-        ]
-    if as_json:
-        from cli.documents import imported_document
-
-        write_json({"imported": [imported_document(one) for one in imported]})
-        return
-    for one in imported:
-        what = "is in the log already as" if one.already_there else "→"
-        out().print(f"{plain(one.path)} {what} {plain(one.request_id)}", soft_wrap=True)

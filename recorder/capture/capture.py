@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 from recorder import redaction
@@ -103,8 +104,11 @@ class Capture:
         self._queued.forget(request_id)
 
     def close(self) -> None:
-        """Ends the recordings of queued runs that are still waited for; idempotent."""
-        self._queued.close()
+        """Ends the recordings of queued runs that are still waited for; idempotent. Never raises."""
+        try:
+            self._queued.close()
+        except Exception as error:
+            _log.error("queued runs are left open: %s", type(error).__name__)
 
 
 class _Guarded:
@@ -148,6 +152,8 @@ class _Guarded:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        # The type alone: a message may quote what was sent.
-        _log.error("recording %s: %s", self.request_id, type(error).__name__)
-        self._tap = _NOTHING
+        failed, self._tap = self._tap, _NOTHING
+        with suppress(Exception):  # what has been recorded is not left behind as a run that goes on
+            # The type alone: a message may quote what was sent.
+            _log.error("recording %s: %s", failed.request_id, type(error).__name__)
+            failed.broke_off("error", "the recorder failed")

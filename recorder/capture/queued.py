@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -86,6 +86,7 @@ class QueuedRuns:
 
     def open(self, request_id: str, document: Opened, recording: Recording) -> QueuedRun:
         """Begins to follow a run that was just submitted."""
+        self._end(request_id, "error", "another run was submitted under the same id")
         recording.open(document)
         run = QueuedRun(recording)
         self._runs[request_id] = run
@@ -111,7 +112,7 @@ class QueuedRuns:
         run = self._find(request_id, unknown)
         if run is None:
             return None
-        self.tell(run, request_id, report, body)
+        self.tell(run, request_id, [(report, body)])
         return run.recording
 
     def _find(self, request_id: str, document: Opened) -> QueuedRun | None:
@@ -131,9 +132,12 @@ class QueuedRuns:
         self._runs.pop(request_id, None)
         self._ended.pop(request_id, None)
 
-    def tell(self, run: QueuedRun, request_id: str, exchange: Exchange, body: bytes) -> None:
-        """Records an exchange about a run, and its end if this is it."""
-        if run.told(exchange, body):
+    def tell(
+        self, run: QueuedRun, request_id: str, parts: Iterable[tuple[Exchange, bytes]]
+    ) -> None:
+        """Records an exchange about a run in all its parts, and the run's end if this is it."""
+        outcomes = [run.told(exchange, body) for exchange, body in parts]
+        if any(outcomes):
             self._end(request_id, "eof")
 
     def refuse(
@@ -263,8 +267,8 @@ class SubmitTap:
             document = msgspec.structs.replace(document, upstream_request_id=request_id)
         self.request_id = request_id or document.upstream_request_id
         run = self._runs.open(self.request_id or "", document, self._recording)
-        for exchange, body in answer.exchanges("submit") if answer.status is not None else ():
-            self._runs.tell(run, self.request_id or "", exchange, body)
+        if answer.status is not None:
+            self._runs.tell(run, self.request_id or "", answer.exchanges("submit"))
         if refused:
             self._runs.refuse(self.request_id or "", answer.status, reason, detail)
 
@@ -327,8 +331,7 @@ class QueueTap:
         run = self._runs.find(self._call)
         if run is None:
             return
-        for exchange, body in self._answer.exchanges(what):
-            self._runs.tell(run, self.request_id or "", exchange, body)
+        self._runs.tell(run, self.request_id or "", self._answer.exchanges(what))
 
 
 _WHAT: Final[dict[str, What]] = {

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from recorder import redaction
+from recorder.bodies import is_event_stream
 from recorder.capture.endpoints import Endpoint
 from recorder.documents import CloseReason, Mode, Opened, Source, as_text
 from recorder.events import Output
@@ -20,7 +21,7 @@ from recorder.recording import Recording
 Headers = Sequence[tuple[str, str]]
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(redaction.Discreet, frozen=True):
     """A request to fal about to go out.
 
     Attributes:
@@ -38,9 +39,6 @@ class Call(msgspec.Struct, frozen=True):
     headers: Headers = ()
     body: bytes = b""
     parent: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Call({self.method} {redaction.url(self.url)})"
 
 
 class Tap(Protocol):
@@ -119,7 +117,12 @@ class RunTap:
     def answered(self, status: int, headers: Headers) -> None:
         """See `Tap`."""
         self._status = status
-        self._recording.open(opened(self._call, self._source, self._mode, status, headers))
+        document = opened(self._call, self._source, self._mode, status, headers)
+        told = document.response_headers.get("content-type", "")
+        if self._call.endpoint.is_workflow and is_event_stream(told):
+            # The answer decides: some clients stream from an address without `/stream`.
+            document = msgspec.structs.replace(document, mode="stream")
+        self._recording.open(document)
 
     def feed(self, chunk: bytes) -> None:
         """See `Tap`."""

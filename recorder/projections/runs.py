@@ -9,7 +9,7 @@ folding in any batches gives the same state.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, assert_never
 
 import msgspec
@@ -118,10 +118,20 @@ def fold(run: Run, events: Iterable[LoggedEvent]) -> Run:
     return folding.result()
 
 
+def steps_told_of(events: Iterable[LoggedEvent]) -> Iterator[tuple[LoggedEvent, StepKey | None]]:
+    """The events of a run from its first, each with the step it tells of; None for those of none."""
+    folding = _Folding(new_run(""))
+    for event in events:
+        folding.told_of = None
+        folding.take(event)
+        yield event, folding.told_of
+
+
 class _Folding:
     """A fold under way: a private, changing copy of a run's state."""
 
     def __init__(self, run: Run) -> None:
+        self.told_of: StepKey | None = None
         self.request_id = run.request_id
         self.workflow = run.workflow
         self.source = run.source
@@ -429,6 +439,7 @@ class _Folding:
 
     def _put(self, step: Step) -> None:
         self.steps[step.node_id, step.attempt] = step
+        self.told_of = (step.node_id, step.attempt)
         self._index(step)
 
     def _index(self, step: Step) -> None:

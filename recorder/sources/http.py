@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from recorder import redaction
+from recorder.documents import Mode
 from recorder.errors import BadTarget, MissingKey, UpstreamUnreachable
 
 DEFAULT_FAL_URL: Final = "https://fal.run"
@@ -22,36 +23,38 @@ _KEY = re.compile(r"[!-~]+")
 _CONNECT_TIMEOUT_S: Final = 10.0
 
 
-class Target(msgspec.Struct, frozen=True):
-    """A stream endpoint to call.
+class Target(redaction.Discreet, frozen=True):
+    """An endpoint to call.
 
     Attributes:
         url: Its full address.
         workflow: The endpoint id, without `/stream`.
         key: The fal key to send; None for none.
+        mode: Whether it is called for the stream of its events or plainly for its final answer.
     """
 
     url: str
     workflow: str
     key: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Target({redaction.url(self.url)!r})"
-
-    def __rich_repr__(self) -> list[tuple[str, str]]:
-        """Rich, which prints tracebacks, asks for this and not for `repr`."""
-        return [("url", redaction.url(self.url))]
+    mode: Mode = "stream"
 
 
-def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = None) -> Target:
+def resolve(
+    target: str,
+    *,
+    fal_url: str = DEFAULT_FAL_URL,
+    key: str | None = None,
+    mode: Mode = "stream",
+) -> Target:
     """Turns what a user named into an endpoint to call.
 
     The key goes to fal's own hosts over https and to the configured base, nowhere else.
 
     Args:
-        target: A workflow id, `workflows/{owner}/{name}`, or the full URL of a stream endpoint.
+        target: A workflow id, `workflows/{owner}/{name}`, or the full URL of an endpoint.
         fal_url: The base that ids are appended to.
         key: The fal key where one is configured.
+        mode: How it is called.
 
     Raises:
         BadTarget: It is neither, or the base is no URL.
@@ -61,7 +64,7 @@ def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = No
     if target.lower().startswith(("http://", "https://")):
         url = target
     elif _WORKFLOW.fullmatch(target):
-        url = f"{base}/{target}/stream"
+        url = f"{base}/{target}/stream" if mode == "stream" else f"{base}/{target}"
     else:
         raise BadTarget(
             f"{redaction.url(target)!r} is neither a workflow id (workflows/owner/name)"
@@ -76,7 +79,7 @@ def resolve(target: str, *, fal_url: str = DEFAULT_FAL_URL, key: str | None = No
         key = None
     if key and not _KEY.fullmatch(key):
         raise MissingKey("FAL_KEY is no key: it holds spaces, line ends or letters beyond ASCII")
-    return Target(url, _workflow_of(url, base), key or None)
+    return Target(url, _workflow_of(url, base), key or None, mode)
 
 
 def _check(url: str) -> None:
@@ -124,7 +127,7 @@ class Answer(msgspec.Struct, frozen=True):
 def request_headers(target: Target) -> dict[str, str]:
     """The headers a run is started with."""
     headers = {
-        "accept": "text/event-stream",
+        "accept": "text/event-stream" if target.mode == "stream" else "application/json",
         "accept-encoding": "identity",
         "content-type": "application/json",
     }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,8 +50,8 @@ class Database:
         self._read_options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         # SQLite has one writer at a time and lets a second one wait by sleeping; within a process
         # a lock hands over at once.
-        self._write_gate = threading.Lock() if self.is_sqlite else _OpenGate()
-        self._append_gate = self._write_gate if self.is_sqlite else threading.Lock()
+        self._append_gate = threading.Lock()
+        self._write_gate = self._append_gate if self.is_sqlite else nullcontext()
         self._append_connection: PoolProxiedConnection | None = None
         self._closed = False
         event.listen(engine, "checkin", self._close_what_comes_back_late)
@@ -90,6 +90,8 @@ class Database:
                 self._drop_append_connection()
                 self._raise_translated(error)
                 raise
+            if self._closed:
+                self._close_append_connection()
 
     def _drop_append_connection(self) -> None:
         """Gives up the connection with whatever it was in the middle of; that rolls back."""
@@ -105,21 +107,31 @@ class Database:
 
     def _raise_translated(self, error: BaseException) -> None:
         driver = self.engine.dialect.loaded_dbapi
-        if isinstance(error, (driver.OperationalError, driver.InterfaceError)):
+        if isinstance(error, driver.Error) and _tells_of_the_database(driver, error):
             raise LogUnavailable(_first_line(error)) from error
         if isinstance(error, DBAPIError):  # from opening the connection
             raise LogUnavailable(_one_line(error)) from error
         if isinstance(error, TimeoutError):
             raise LogUnavailable(_POOL_IS_BUSY) from error
 
-    def close(self) -> None:
-        """Closes all connections; used again, the object opens one for each use."""
-        with self._append_gate:
-            connection, self._append_connection = self._append_connection, None
-            if connection is not None:
-                connection.close()
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Closes all connections; used again, the object opens one for each use.
+
+        The connection of an append that is under way for longer than the timeout is closed when that
+        ends; should it hang, with the process.
+        """
         self._closed = True
+        if self._append_gate.acquire(timeout=timeout_s):
+            try:
+                self._close_append_connection()
+            finally:
+                self._append_gate.release()
         self.engine.dispose()
+
+    def _close_append_connection(self) -> None:
+        connection, self._append_connection = self._append_connection, None
+        if connection is not None:
+            connection.close()
 
     def _close_what_comes_back_late(self, _: object, record: ConnectionPoolEntry) -> None:
         """Closes a connection that another thread still used when the pool was disposed of."""
@@ -127,14 +139,17 @@ class Database:
             record.close()
 
 
-class _OpenGate:
-    """A lock that never holds anybody up."""
+def _tells_of_the_database(driver: Any, error: Exception) -> bool:
+    """Whether a driver's error is about the state of the database, not about what was appended.
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
+    PostgreSQL tells by the class of its code: 25 is a server that takes no writes, such as a standby;
+    42 says that the tables are not there, or not ours to write. A bare DatabaseError is SQLite's for a
+    damaged file.
+    """
+    if isinstance(error, (driver.OperationalError, driver.InterfaceError)):
+        return True
+    code = getattr(error, "sqlstate", None) or ""
+    return code[:2] in ("25", "42") or type(error) is driver.DatabaseError
 
 
 def connect(url: str) -> Database:
@@ -184,6 +199,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     _switch_to_wal(connection)
     for pragma in (
         "synchronous=FULL",
+        "wal_autocheckpoint=4000",  # pages, 16 MiB: copying them to the file costs two more syncs
         "foreign_keys=ON",
         "recursive_triggers=ON",  # so that REPLACE meets the triggers that refuse DELETE
     ):

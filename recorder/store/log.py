@@ -96,6 +96,18 @@ class EventLog(AppendLog, Protocol):
     def read(self, after: int = 0, limit: int = READ_BATCH) -> list[LoggedEvent]:
         """Up to `limit` events with a position above `after`, in order of position."""
 
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        """The run's latest event; None where there is no such run."""
+
+    def count_erased(self, request_id: str) -> int:
+        """How many of the run's events have lost their frame."""
+
+    def append_copies(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        """Appends events of runs that were recorded elsewhere, see `append`.
+
+        Nobody records them here, so a run without an end is not taken for one whose recorder died.
+        """
+
 
 class SqlLog:
     """The log on SQLite or PostgreSQL; see `EventLog`. Safe to use from several threads."""
@@ -112,10 +124,17 @@ class SqlLog:
 
     def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
         """See `EventLog.append`."""
+        return self._append(batch, self.instance)
+
+    def append_copies(self, batch: Sequence[NewEvent]) -> list[Outcome]:
+        """See `EventLog.append_copies`."""
+        return self._append(batch, None)
+
+    def _append(self, batch: Sequence[NewEvent], owner: str | None) -> list[Outcome]:
         if not batch:
             return []
         with self._database.appending() as cursor:
-            append = Append(cursor, self._statements, self.instance)
+            append = Append(cursor, self._statements, owner)
             outcomes = append.add(batch, self._known_tails(append.head))
             self._tails_hold_at = append.head.chain
         self.commits.reached(append.head.position)
@@ -147,6 +166,17 @@ class SqlLog:
         parameters = {"request_id": request_id, "after": after_seq, "limit": limit}
         with self._database.reading() as connection:
             return _batch(connection, _READ_RUN, parameters)
+
+    def last_of_run(self, request_id: str) -> LoggedEvent | None:
+        """See `EventLog.last_of_run`."""
+        with self._database.reading() as connection:
+            row = connection.execute(_LAST_OF_RUN, {"request_id": request_id}).one_or_none()
+        return None if row is None else LoggedEvent(*row)
+
+    def count_erased(self, request_id: str) -> int:
+        """See `EventLog.count_erased`."""
+        with self._database.reading() as connection:
+            return connection.execute(_ERASED, {"request_id": request_id}).scalar_one()
 
 
 def _batch(
@@ -212,6 +242,17 @@ def _reading(order: Column[int], *conditions: ColumnElement[bool]) -> Select[Any
 
 _READ: Final = _reading(events.c.position)
 _READ_RUN: Final = _reading(events.c.seq, events.c.request_id == bindparam("request_id"))
+_LAST_OF_RUN: Final = (
+    select(*events.c)
+    .where(events.c.request_id == bindparam("request_id"))
+    .order_by(events.c.seq.desc())
+    .limit(1)
+)
+_ERASED: Final = (
+    select(func.count())
+    .select_from(events)
+    .where(events.c.request_id == bindparam("request_id"), events.c.frame.is_(None))
+)
 _LONG_FRAMES: Final = select(events.c.position, events.c.frame).where(
     events.c.position.in_(bindparam("positions", expanding=True))
 )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
+
+CHANNEL: Final = "recorder_log"
+"""Where appends on PostgreSQL tell other processes of their commits; see `recorder.store.listening`."""
 
 
 class CommitSignal:

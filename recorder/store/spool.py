@@ -34,6 +34,8 @@ DAMAGED: Final = ".damaged"
 
 _HEADER_BYTES: Final = 8
 _NAME = re.compile(r"(?P<owner>[0-9a-f-]{36})-(?P<number>\d{12})\.spool")
+_REMAINS = re.compile(r"(?P<owner>[0-9a-f-]{36})(-\d{12}\.part|\.lock)")
+"""What a process that was killed leaves beside its segments."""
 
 
 class SpooledEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -162,8 +164,16 @@ class Spool:
         self._sync_folder()
 
     def adopt(self) -> list[Segment]:
-        """Segments of processes that are gone, in the order to append them."""
-        return [segment for segment in segments(self._folder) if not self._is_alive(segment)]
+        """Segments of processes that are gone, in the order to append them.
+
+        What else those have left is removed: locks, and files they had not finished.
+        """
+        found = [
+            (segment, _NAME.fullmatch(segment.path.name)) for segment in segments(self._folder)
+        ]
+        left = [segment for segment, name in found if name and self._is_gone(name["owner"])]
+        self._sweep()
+        return left
 
     def close(self) -> None:
         """Gives up this process's claim; what it left can be adopted by others."""
@@ -175,28 +185,43 @@ class Spool:
 
     def _own(self) -> None:
         """Holds a lock file as long as this process lives, so that nobody adopts its segments."""
-        if self._lock is None:
+        while self._lock is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._lock_path(self._owner), os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._lock = descriptor
+            path = self._lock_path(self._owner)
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # others hold it for an instant only, to look
+            if _is_file_at(descriptor, path):
+                self._lock = descriptor
+            else:
+                os.close(descriptor)
 
-    def _is_alive(self, segment: Segment) -> bool:
-        match = _NAME.fullmatch(segment.path.name)
-        owner = match["owner"] if match else self._owner
+    def _is_gone(self, owner: str) -> bool:
+        with self._kept_away(owner) as gone:
+            return gone
+
+    @contextlib.contextmanager
+    def _kept_away(self, owner: str) -> Iterator[bool]:
+        """Whether a process is gone; during the block it cannot come back."""
         if owner == self._owner:
-            return True
+            yield False
+            return
         try:
             descriptor = os.open(self._lock_path(owner), os.O_RDWR)
         except FileNotFoundError:
-            return False
+            yield True
+            return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            yield _lock_at_once(descriptor)
         finally:
             os.close(descriptor)
-        return False
+
+    def _sweep(self) -> None:
+        """Removes what processes that are gone have left and nobody can use."""
+        for path in list(self._folder.iterdir()) if self._folder.is_dir() else []:
+            if name := _REMAINS.fullmatch(path.name):
+                with self._kept_away(name["owner"]) as gone:
+                    if gone:
+                        path.unlink(missing_ok=True)
 
     def _lock_path(self, owner: str) -> Path:
         return self._folder / f"{owner}.lock"
@@ -207,6 +232,23 @@ class Spool:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _lock_at_once(descriptor: int) -> bool:
+    """Locks a file; False if another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def segments(folder: Path) -> list[Segment]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 NAMING = {
@@ -29,6 +30,8 @@ metadata = MetaData(naming_convention=NAMING)
 
 # SQLite makes a primary key the table's own row number only if its type is INTEGER.
 BigInt = BigInteger().with_variant(Integer, "sqlite")
+
+_HAS_STEP_ID = text("step_request_id IS NOT NULL")
 
 events = Table(
     "events",
@@ -47,8 +50,7 @@ events = Table(
     Column("frame_digest", LargeBinary, nullable=False),
     Column("chain", LargeBinary, nullable=False),
     UniqueConstraint("request_id", "seq"),
-    Index(None, "request_id", "node_id"),
-    Index(None, "step_request_id"),
+    Index(None, "step_request_id", sqlite_where=_HAS_STEP_ID, postgresql_where=_HAS_STEP_ID),
     Index(None, "received_at"),
 )
 

@@ -61,6 +61,18 @@ def start(
     )
 
 
+def read_all(terminal: int) -> str:
+    """What a terminal shows until its other side is closed, which it closes too."""
+    read = bytearray()
+    try:
+        while chunk := os.read(terminal, 65_536):
+            read += chunk
+    except OSError:  # Linux's way to say that the other side is closed
+        pass
+    os.close(terminal)
+    return read.decode()
+
+
 def submit(node_id: str, app_id: str = "fal-ai/any-llm", request_id: str = "step-1") -> Any:
     return {"type": "submit", "node_id": node_id, "app_id": app_id, "request_id": request_id}
 

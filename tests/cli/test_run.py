@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.builders import POSTER, STICKER, Cli, start
+from tests.cli.builders import POSTER, STICKER, Cli, read_all, start
 
 
 def test_a_completed_run_is_summed_up_and_recorded(cli: Cli, fal: str) -> None:
@@ -101,7 +101,7 @@ def test_on_a_terminal_the_steps_move_on_stderr_and_stdout_stays_clean() -> None
         "run", STICKER, "-i", "prompt=[red]x", "--json", stderr=theirs, env={"TERM": "xterm"}
     )
     os.close(theirs)
-    shown = _read_all(ours)
+    shown = read_all(ours)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert json.loads(out)["status"] == "completed"
@@ -115,21 +115,10 @@ def test_no_color_is_respected_on_a_terminal() -> None:
     env = {"TERM": "xterm", "NO_COLOR": "1"}
     process = start("run", STICKER, "-i", "prompt=x", stderr=theirs, env=env)
     os.close(theirs)
-    shown = _read_all(ours)
+    shown = read_all(ours)
     process.communicate(timeout=30)
     assert "✓ face_to_sticker" in shown
     assert "\x1b[32m" not in shown
-
-
-def _read_all(terminal: int) -> str:
-    read = bytearray()
-    try:
-        while chunk := os.read(terminal, 65_536):
-            read += chunk
-    except OSError:  # Linux's way to say that the other side is closed
-        pass
-    os.close(terminal)
-    return read.decode()
 
 
 def test_an_import_is_done_once(cli: Cli, tmp_path: Path) -> None:

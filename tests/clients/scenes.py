@@ -119,7 +119,7 @@ class Scenes:
             body = b'{"detail": "it is %d"}' % status
             words = f"{status} {HTTPStatus(status).phrase}"
             self._answer(f"status {status}", answer("x", words, body))
-        self._answer("a validation error", answer("x", "422 Unprocessable Entity", VALIDATION))
+        self._answer("a validation error", answer("x", f"422 {HTTPStatus(422).phrase}", VALIDATION))
         self._answer("a page", page("x", "500 Internal Server Error"))
         self._answer("nginx", page("x", "502 Bad Gateway"))
         self._answer("no body", answer("x", "500 Internal Server Error", b""))

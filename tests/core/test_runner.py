@@ -91,6 +91,22 @@ def test_one_post_goes_out_with_the_input_as_it_is(
     assert {b"accept-encoding: identity", b"authorization: key k:s"} <= set(lines)
 
 
+def test_a_plain_call_is_recorded_as_one_with_the_run_it_repeats(
+    sqlite_rec: Recorder, client: httpx.Client
+) -> None:
+    body = b'{"images": []}'
+    length = f"Content-Length: {len(body)}"
+    with serving(
+        [head("200 OK", REQUEST_ID, length, media_type="application/json") + body]
+    ) as server:
+        target = resolve("workflows/o/n", fal_url=server.url, mode="call")
+        list(WorkflowRun(sqlite_rec.writer, target, b"{}", client, parent="first"))
+    run = sqlite_rec.run("run-1")
+    assert (run.status, run.mode, run.parent) == ("completed", "call", "first")
+    assert recorded_body(sqlite_rec, "run-1") == body
+    assert server.requests[0].startswith(b"POST /workflows/o/n HTTP/1.1\r\n")
+
+
 def test_an_event_is_told_before_the_next_one_comes(
     sqlite_rec: Recorder, client: httpx.Client
 ) -> None:

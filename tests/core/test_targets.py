@@ -44,6 +44,12 @@ def test_a_target_is_a_workflow_id_under_the_base_or_a_url(
     assert (found.url, found.workflow, found.key) == (url or target, workflow, None)
 
 
+def test_what_is_called_plainly_has_no_stream_in_its_address() -> None:
+    found = resolve("workflows/o/n", fal_url=LOCAL, mode="call")
+    assert (found.url, found.workflow) == (f"{LOCAL}/workflows/o/n", "workflows/o/n")
+    assert request_headers(found)["accept"] == "application/json"
+
+
 @pytest.mark.parametrize(
     ("target", "base", "gets_the_key"),
     [

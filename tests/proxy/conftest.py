@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ from tests.proxy.upstream import Upstream
 @pytest.fixture(autouse=True)
 def the_server_has_nothing_to_complain_of(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
-    complaints = [record.message for record in caplog.records if record.name == "uvicorn.error"]
+    complaints = [
+        record.message
+        for record in caplog.records
+        if record.name == "uvicorn.error" and record.levelno >= logging.ERROR
+    ]
     assert complaints == []
 
 
@@ -25,12 +30,22 @@ def upstream() -> Iterator[Upstream]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def new_database(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Callable[[], str]:
+    """Makes SQLite databases at our schema, each with an empty log, for stages that many tests share."""
+
+    def make() -> str:
+        path = tmp_path_factory.mktemp("proxy") / "log.db"
+        shutil.copy(sqlite_template, path)
+        return f"sqlite:///{path}"
+
+    return make
+
+
 @pytest.fixture(scope="package")
-def stage(
-    upstream: Upstream, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
-) -> Iterator[Stage]:
+def stage(upstream: Upstream, new_database: Callable[[], str]) -> Iterator[Stage]:
     """A proxy with the settings it has by itself."""
-    path = tmp_path_factory.mktemp("proxy") / "log.db"
-    shutil.copy(sqlite_template, path)
-    with staged(f"sqlite:///{path}", upstream) as running:
+    with staged(new_database(), upstream) as running:
         yield running

@@ -58,6 +58,12 @@ class Proxied:
         for _ in range(2):
             assert ask(self.server.url, "/healthz", method="GET", body=b"").status == 200
 
+    def head(self) -> int:
+        """The position of the last event, once all that has happened is in the log."""
+        self.let_it_notice()
+        assert self.rec.writer.flush()
+        return self.rec.log.head().position
+
     def events(self, request_id: str) -> list[LoggedEvent]:
         """A run's events, waited for until it is closed."""
         self._follow_until(lambda: request_id in self._closed)
@@ -128,20 +134,27 @@ class Stage(Proxied):
         return self.direct(path, **how), self.through(path, **how)
 
 
-@contextmanager
-def proxying(
+def settings_for(
     database_url: str, fal_url: str, *, fal_key: str | None = None, **proxy: Any
-) -> Iterator[tuple[Recorder, ApiServer]]:
-    """A recorder and a server of its proxy, with these settings of the proxy."""
-    settings = Settings(
+) -> Settings:
+    """The recorder's settings, with these of the proxy."""
+    return Settings(
         database_url=database_url,
         fal_url=fal_url,
         fal_key=None if fal_key is None else SecretStr(fal_key),
         proxy=ProxySettings(**proxy),
     )
+
+
+@contextmanager
+def proxying(
+    database_url: str, fal_url: str, *, port: int = 0, **settings: Any
+) -> Iterator[tuple[Recorder, ApiServer]]:
+    """A recorder and a server of its proxy, with these settings of the proxy."""
+    chosen = settings_for(database_url, fal_url, **settings)
     with (
-        recorder.open(database_url, settings=settings) as rec,
-        ApiServer(rec, grace_s=0) as server,
+        recorder.open(database_url, settings=chosen) as rec,
+        ApiServer(rec, port, grace_s=0) as server,
     ):
         yield rec, server
 

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from starlette.types import Message, Scope
 
+from api import stage as playing
+from api.live import Live
 from api.proxy.app import Proxy
+from api.streams import Streams
 from recorder.capture import Capture
 from recorder.events import Closed
 from tests.builders import completion, output, submit
@@ -147,12 +150,14 @@ class TestAClientWhoLeaves:
         stage.upstream.wait_until_left()
 
 
-class TestWhereHangingUpIsConfigured:
-    @pytest.fixture
-    def aborting(self, upstream: Upstream, sqlite_url: str) -> Iterator[Stage]:
-        with staged(sqlite_url, upstream, on_client_gone="abort") as stage:
-            yield stage
+@pytest.fixture(scope="module")
+def aborting(upstream: Upstream, new_database: Callable[[], str]) -> Iterator[Stage]:
+    """A proxy that hangs up on upstream when its client leaves."""
+    with staged(new_database(), upstream, on_client_gone="abort") as stage:
+        yield stage
 
+
+class TestWhereHangingUpIsConfigured:
     @pytest.mark.parametrize("leave", WAYS)
     def test_upstream_is_hung_up_on_in_the_middle_of_a_stream(
         self, aborting: Stage, leave: Callable[[Asking], None]
@@ -192,7 +197,9 @@ class TestWhereHangingUpIsConfigured:
         aborting.upstream.answer(chunked_head(request_id), chunk(STARTED), Do.WAIT)
 
         async def pass_on() -> None:
-            proxy = Proxy(aborting.rec, Capture(aborting.rec.new_recording, "proxy"))
+            log = aborting.rec.log
+            capture = Capture(aborting.rec.new_recording, "proxy")
+            proxy = Proxy(aborting.rec, capture, playing.Stage(log, Live(log), Streams()))
             await proxy.start()
             stuck = asyncio.Event()
             requests = [{"type": "http.request", "body": b"{}"}]

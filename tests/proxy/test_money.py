@@ -11,8 +11,11 @@ import socket
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from api import server
+from recorder.events import Closed
 from tests.proxy.asking import Reply, ask, asking
 from tests.proxy.silences import SILENCES
 from tests.proxy.stage import SERVER_PROXY, Stage, staged
@@ -203,6 +206,36 @@ def test_a_header_no_answer_may_hold_costs_nobody_the_answer(stage: Stage) -> No
     assert len(stage.upstream.requests) == 1
 
 
+ANSWERS = [
+    sized("odd", b'{"images": []}', "x-fal-billable-units: 1"),
+    chunked_head("odd") + chunk(b"data: 1\n\n") + b"0\r\n\r\n",
+    kept(sized("odd", b"{}", status="422 Unprocessable Entity")),
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\n{}",
+]
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """An answer of which some bytes have been replaced, left out or put in."""
+    answer = draw(st.sampled_from(ANSWERS))
+    for _ in range(draw(st.integers(1, 4))):
+        place = draw(st.integers(0, len(answer)))
+        width = draw(st.integers(0, 3))
+        answer = answer[:place] + draw(st.binary(max_size=3)) + answer[place + width :]
+    return answer
+
+
+@settings(max_examples=150, deadline=None)
+@given(answer=spoilt() | st.binary(max_size=60))
+def test_whatever_upstream_says_its_client_gets_a_status(stage: Stage, answer: bytes) -> None:
+    stage.upstream.answer(answer)
+    with asking(stage.url, f"/{new_workflow()}") as client:
+        client.read_head()
+        assert 200 <= client.status < 600
+    # The answer before may have kept its connection, which upstream has closed since: none arrives then.
+    assert (len(stage.upstream.requests), stage.upstream.connections) in ((1, 1), (0, 0))
+
+
 class TestARecorderThatIsStopped:
     def test_answers_who_still_waits_for_upstream(
         self, upstream: Upstream, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
@@ -234,6 +267,21 @@ class TestARecorderThatIsStopped:
             run = stage.run(request_id)
             assert stage.body(request_id) == b"data: 1\n\n"
         assert (run.status, run.close_reason) == ("interrupted", "error")
+
+    def test_says_so_of_a_run_whose_client_had_left(
+        self, upstream: Upstream, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "_BEYOND_GRACE_S", 0)
+        request_id = fresh_id()
+        upstream.answer(chunked_head(request_id), chunk(b"data: 1\n\n"), Do.WAIT)
+        with staged(sqlite_url, upstream) as stage:
+            with asking(stage.url, f"/{new_workflow()}/stream") as client:
+                client.read_head()
+            stage.let_it_notice()
+            stage.server.__exit__(None, None, None)
+            closed = stage.events(request_id)[-1].event
+        assert isinstance(closed, Closed)
+        assert (closed.reason, closed.detail) == ("client_gone", "the recorder was stopped")
 
 
 def test_many_requests_at_once_are_each_sent_once(stage: Stage) -> None:

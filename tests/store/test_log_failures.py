@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,58 @@ def test_a_server_that_ended_our_connections_is_used_again(postgres_url: str) ->
     log.append([second])
     assert as_new(log.read()) == [first, second]
     raw.close()
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "mends", "message"),
+    [
+        (
+            "ALTER DATABASE {name} SET default_transaction_read_only = on",
+            "ALTER DATABASE {name} RESET default_transaction_read_only",
+            r"in a read-only transaction$",
+        ),
+        (
+            "ALTER TABLE events RENAME TO moved",
+            "ALTER TABLE moved RENAME TO events",
+            r'^relation "events" does not exist$',
+        ),
+    ],
+    ids=["read-only", "a table is not there"],
+)
+def test_a_server_that_takes_no_writes_for_a_while_is_unavailable(
+    own_postgres_url: str, breaks: str, mends: str, message: str
+) -> None:
+    database, raw = connect(own_postgres_url), RawDatabase(own_postgres_url)
+    [(name,)] = raw.execute("SELECT current_database()")
+    log = SqlLog(database)
+    run = plain_run("a", 30)
+    raw.execute(breaks.format(name=name))
+    with pytest.raises(LogUnavailable, match=message):
+        log.append(run)
+    raw.execute("SET default_transaction_read_only = off")
+    raw.execute(mends.format(name=name))
+    log.append(run)
+    assert as_new(log.read()) == run
+    assert verify(log).intact
+    raw.close()
+    database.close()
+
+
+def test_a_damaged_file_is_unavailable_until_it_is_mended(sqlite_url: str) -> None:
+    database = connect(sqlite_url)
+    log = SqlLog(database)
+    run = plain_run("a", 3)
+    log.append(run[:1])
+    database.close()
+    path = Path(str(database.engine.url.database))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(LogUnavailable, match=r"^database disk image is malformed$"):
+        log.append(run)
+    path.write_bytes(whole)
+    log.append(run)
+    assert as_new(log.read()) == run
     database.close()
 
 

@@ -17,6 +17,7 @@ from recorder.bootstrap import Recorder
 from recorder.capture import MAX_PART_BYTES, Capture
 from recorder.documents import Exchange
 from recorder.events import Opened
+from recorder.lease import Watch
 from recorder.projections.steps import Failure
 from recorder.settings import Settings, WebhookSettings
 from tests.api.asserts import problem
@@ -279,6 +280,7 @@ def test_a_run_that_another_recorder_has_closed_meanwhile_ends_in_a_run_of_its_o
         http.post("/fal/queue/workflows/acme/poster", json={})
         next(logged for logged in rec.follow() if logged.type == "exchange")
         with recorder.open(sqlite_url, settings=rec.settings) as other:
+            assert isinstance(other.watch, Watch)
             other.watch._close("run-1")  # as is done with the runs of a dead recorder
         assert [deliver(http, signer).status_code for _ in range(2)] == [200, 200]
         assert {run.request_id: run.status for run in rec.runs().runs} == {

@@ -1,5 +1,5 @@
 // Plays scenes with fal's client and prints what it saw of each: node scenes.mjs PLAN
-// PLAN: {proxyUrl} or {fal, queue} for where to, {retry}, {scenes: [{name, kind, workflow, url, go}]}
+// PLAN: {proxyUrl} or {fal, queue} for where to, {retry}, {scenes: [{name, kind, workflow, …}]}
 import { fal } from "@fal-ai/client";
 
 const plan = JSON.parse(process.argv[2]);
@@ -28,6 +28,17 @@ const kinds = {
     return { events, end: end.last instanceof Uint8Array ? "bytes" : end, requestId: stream.requestId };
   },
   run: async ({ workflow }) => fal.run(workflow, { input: { seed: 1 } }),
+  async subscribe({ workflow, mode, input }) {
+    const updates = [];
+    const options = { input, logs: true, mode, pollInterval: 10, onQueueUpdate: ({ status }) => updates.push(status) };
+    return { ...(await fal.subscribe(workflow, options)), updates };
+  },
+  async cancel({ workflow, input, headers }) {
+    const { request_id: requestId } = await fal.queue.submit(workflow, { input, headers });
+    await fal.queue.cancel(workflow, { requestId });
+    const { status } = await fal.queue.subscribeToStatus(workflow, { requestId, pollInterval: 10 });
+    return { requestId, status, result: await fal.queue.result(workflow, { requestId }).catch(failure) };
+  },
   submit: async ({ workflow }) => fal.queue.submit(workflow, { input: { seed: 1 } }),
 };
 const play = async (scene) => [scene.name, await kinds[scene.kind](scene).catch((error) => ({ error: failure(error) }))];

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import islice, repeat
+from itertools import cycle, islice, repeat
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ from tests.trust.hostile.cases import MIB, data
 
 CHUNK = b"x" * (64 * 1024)
 READERS = 100
+TAKING_ALL = (
+    "runs/big/body",
+    "runs/big/stream?speed=max",
+    "runs/big/stream?speed=max&raw=true",
+    "events?after=0",
+)
 
 
 class Peak:
@@ -107,15 +114,18 @@ def test_a_hundred_readers_of_the_service_that_stop_reading_are_dropped_and_hold
     sqlite_url: str,
 ) -> None:
     settings = Settings(database_url=sqlite_url, fal_key=None, reader_patience_s=1.0)
+    addresses = cycle(f"/api/v1/{each}" for each in TAKING_ALL)
     with recorder.open(sqlite_url, settings=settings) as rec, warnings_of("api") as warnings:
         rec.log.append(big_run("big", 24, MIB // 2))  # more than the system holds for each
         with peak() as most, ApiServer(rec) as server, ExitStack() as readers:
             for _ in range(READERS):
-                readers.enter_context(ask(server, "/api/v1/runs/big/body"))
+                readers.enter_context(ask(server, next(addresses)))
             for _ in range(READERS):
                 warnings.wait_for_one()
-    assert {each.partition(",")[0] for each in warnings.messages} == {
-        "/api/v1/runs/big/body: the reader has taken nothing for 1 s and is dropped"
+    said = Counter(each.partition(",")[0] for each in warnings.messages)
+    assert said == {
+        f"/api/v1/{path}: the reader has taken nothing for 1 s and is dropped": READERS // 4 * times
+        for path, times in (("runs/big/body", 1), ("runs/big/stream", 2), ("events", 1))
     }
     assert most.value < 256 * MIB
 

@@ -33,13 +33,15 @@ class WatchedSpool(FlakySpool):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.wrote = threading.Semaphore(0)
+        self.written: list[Segment] = []
         self.passing = threading.Event()
         self.passing.set()
 
     def write(self, number: int, events: Sequence[SpooledEvent]) -> Segment:
         assert self.passing.wait(WAIT_S)
         try:
-            return super().write(number, events)
+            self.written.append(super().write(number, events))
+            return self.written[-1]
         finally:
             self.wrote.release()
 
@@ -76,6 +78,34 @@ def test_what_queues_beyond_the_high_water_mark_goes_to_the_spool(
     assert writer.flush(WAIT_S)
     assert as_new(hung.read_run("r")) == run
     assert writer.close()
+
+
+def test_what_is_sent_shortly_after_one_another_shares_a_file(
+    hung: WatchedLog, spool: WatchedSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer gathers until there is enough for a file, here for longer than the test goes on."""
+    monkeypatch.setattr(writing, "_GATHER_S", 10 * WAIT_S)
+    writer = LogWriter(hung, spool=spool)
+    lane = Lane("r")
+    run = run_of("r", *map(submit, "abcd"))
+    post(writer, lane, run[:1])
+    hung.wait_for_append()  # it stands still; another waits in its place
+    pausing = threading.Thread(target=writer._wait_while_setting_aside, args=(10 * WAIT_S,))
+    pausing.start()
+    post(writer, lane, run[1:])
+    assert not spool.wrote.acquire(timeout=0.1)
+    monkeypatch.setattr(writing, "HIGH_WATER_BYTES", 0)
+    with writer._changed:
+        writer._changed.notify_all()
+    assert spool.wrote.acquire(timeout=WAIT_S)
+    [segment] = spool.written
+    assert [each.event for each in segment.read()] == run[1:]
+    hung.release()
+    assert writer.flush(WAIT_S)
+    assert as_new(hung.read_run("r")) == run
+    assert writer.close()
+    pausing.join(WAIT_S)
+    assert not pausing.is_alive()
 
 
 def test_what_finds_no_room_while_all_hangs_is_given_up_and_counted(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from recorder.audit import verify
-from recorder.errors import LogUnavailable
+from recorder.errors import LogUnavailable, SequenceConflict
 from recorder.events import NewEvent
 from recorder.lanes import Lane
 from recorder.store.log import SqlLog
@@ -16,7 +17,14 @@ from recorder.store.spool import Segment, segments
 from recorder.writer import LogWriter
 from tests.builders import as_new, completion, output, plain_run, submit
 from tests.logs import WAIT_S, WatchedLog
-from tests.trust.outage.pausing import FlakySpool, SteppedWriter, files, missing_from, post, run_of
+from tests.trust.outage.pausing import (
+    FlakySpool,
+    SteppedWriter,
+    files,
+    missing_from,
+    post,
+    run_of,
+)
 
 AWAY = LogUnavailable("nobody answers")
 
@@ -65,6 +73,49 @@ def test_what_many_lanes_send_while_the_log_is_away_arrives_in_order(
     assert files(folder) == []
     assert verify(log).intact
     assert writer.close()
+
+
+def test_what_waits_on_the_disk_takes_next_to_no_memory(
+    watched: WatchedLog, log: SqlLog, folder: Path
+) -> None:
+    writer = SteppedWriter(watched, FlakySpool(folder))
+    lane = Lane("r")
+    post(writer, lane, run_of("r", closes=False))
+    writer.wait_for_pause()
+    tracemalloc.start(1)
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(10):
+        post(writer, lane, plain_run("r", 300, first=1 + number * 300))
+        writer.step()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held - before < 128 * 1024
+    watched.away = None
+    writer.free()
+    assert writer.flush(WAIT_S)
+    assert as_new(log.read_run("r", 0, 10_000)) == plain_run("r", 3_000, first=1)
+    assert writer.close()
+
+
+def test_a_lane_whose_file_is_damaged_while_it_lives_is_broken_at_its_next_event(
+    watched: WatchedLog, log: SqlLog, folder: Path
+) -> None:
+    writer = SteppedWriter(watched, FlakySpool(folder))
+    lane = Lane("r")
+    run = run_of("r", submit("a"), submit("b"), submit("c"))
+    with writer._changed:
+        post(writer, lane, run[:3])
+    writer.wait_for_pause()
+    [segment] = segments(folder)
+    segment.path.write_bytes(segment.path.read_bytes()[:-1])
+    watched.away = None
+    writer.free()
+    post(writer, lane, run[3:])
+    assert writer.flush(WAIT_S)
+    assert as_new(log.read_run("r")) == run[:2]
+    assert isinstance(lane.broken, SequenceConflict)
+    assert writer.close()  # until then a file that is delivered may still be there
+    assert {path.suffix for path in folder.iterdir()} == {".damaged", ".refused"}
 
 
 def test_the_group_in_flight_goes_before_what_overflowed_meanwhile(

@@ -76,6 +76,13 @@ def ownership(raw: RawDatabase) -> tuple[list[tuple[str, str]], list[str]]:
     return [(run, owner) for run, owner in open_], [name for (name,) in known]
 
 
+def test_a_copy_of_a_run_belongs_to_nobody_and_is_never_closed_as_lost(b: Peer) -> None:
+    document = opened("copied", recorder="far away")
+    b.log.append_copies(history("copied", submit("a"), document=document, reason=None))
+    assert [b.looks_after(us) for us in (0, LEASE_US, DAY_US)] == [[], [], []]
+    assert state(b.log, "copied").status == "running"
+
+
 def test_a_run_is_closed_once_its_recorder_was_silent_for_a_lease_time(a: Peer, b: Peer) -> None:
     a.begin("r")
     assert b.watch.close_lost_runs() == []

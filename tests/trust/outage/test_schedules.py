@@ -136,7 +136,7 @@ def test_after_any_schedule_the_log_holds_what_was_sent_but_what_its_gaps_count(
     given_up = 0
 
     @settings(
-        max_examples=rounds(60, 2_000),
+        max_examples=rounds(60, 500),
         deadline=None,
         derandomize=not SOAK,
         suppress_health_check=list(HealthCheck),

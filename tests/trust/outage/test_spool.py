@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -162,7 +163,44 @@ def test_a_killed_process_s_segments_are_taken(folder: Path) -> None:
         process.wait(WAIT_S)
     [segment] = spool.adopt()
     assert list(segment.read()) == EVENTS
-    assert (folder / f"{OWNER}.lock").exists()
+
+
+def test_what_a_killed_process_left_beside_its_segments_is_swept_away(folder: Path) -> None:
+    living = Spool(folder, OWNER)
+    living.write(1, EVENTS)
+    gone = written(folder, owner=OTHER)
+    kept = [
+        f"{OWNER}-000000000002.part",  # being written
+        f"{OTHER}-000000000002.refused",
+        f"{OTHER}.lock.txt",
+        "notes.part",
+    ]
+    for name in [*kept, f"{OTHER}.lock", f"{OTHER}-000000000003.part"]:
+        (folder / name).touch()
+    assert Spool(folder, str(uuid.UUID(int=3))).adopt() == [gone]
+    kept += [f"{OWNER}.lock", f"{OWNER}-000000000001.spool", gone.path.name]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(kept)
+    assert living.write(3, EVENTS).is_whole()
+
+
+def test_a_lock_swept_away_while_it_was_being_taken_is_taken_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    swept: list[Path] = []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not swept:
+            swept.append(folder / f"{OWNER}.lock")
+            swept[0].unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    spool = Spool(folder, OWNER)
+    segment = spool.write(1, EVENTS)
+    assert Spool(folder, OTHER).adopt() == []
+    spool.close()
+    assert Spool(folder, OTHER).adopt() == [segment]
 
 
 def test_what_cannot_be_written_leaves_nothing(
