@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -160,6 +161,33 @@ def test_a_program_that_ends_while_the_service_is_away_leaves_its_runs_to_the_ne
     with instrument(service.url, settings=settings) as second:
         assert second.flush(WAIT_S)
     assert payloads(service.rec, only_run(service.rec)) == seen
+
+
+def test_a_program_that_just_ends_loses_nothing(service: Service, settings: Settings) -> None:
+    assert settings.spool is not None
+    with (
+        serving([STREAM + chunked(*FRAMES)]) as fal,
+        program(service.url, fal.url, settings.spool) as process,
+    ):
+        assert process.wait(WAIT_S) == 0
+    assert service.rec.run("run-1").status == "completed"
+
+
+def test_a_database_at_another_schema_is_away_until_somebody_sees_to_it(
+    sqlite_url: str, settings: Settings
+) -> None:
+    set_revision = "UPDATE alembic_version SET version_num = ?"
+    database = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    [(revision,)] = database.execute("SELECT version_num FROM alembic_version").fetchall()
+    database.execute(set_revision, ("newer",))
+    with instrument(sqlite_url, settings=settings) as instrumentation:
+        seen = list(fal_client.stream(TINY, INPUT))
+        assert not instrumentation.flush(0)
+        database.execute(set_revision, (revision,))
+        assert instrumentation.flush(WAIT_S)
+    database.close()
+    with recorder.open(sqlite_url) as rec:
+        assert payloads(rec, only_run(rec)) == seen
 
 
 def test_nobody_has_to_be_there_when_recording_begins(tmp_path: Path, settings: Settings) -> None:
