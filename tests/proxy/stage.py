@@ -16,7 +16,6 @@ from recorder.events import Closed, LoggedEvent, Opened
 from recorder.projections.runs import Run
 from recorder.recording import body_part
 from recorder.settings import ProxySettings, Settings
-from recorder.store.views import RunFilter
 from tests.proxy.asking import Reply, ask
 from tests.proxy.upstream import WAIT_S, Upstream
 
@@ -83,11 +82,6 @@ class Proxied:
     def body(self, request_id: str) -> bytes:
         """The body that was recorded, waited for likewise."""
         return b"".join(map(body_part, self.events(request_id)))
-
-    def recorded_of(self, workflow: str) -> list[str]:
-        """The runs of a workflow there are at this moment, by id."""
-        page = self.rec.runs(RunFilter(workflow=workflow), limit=1_000)
-        return [run.request_id for run in page.runs]
 
     def _closed_runs_of(self, workflow: str) -> list[str]:
         return [each for each in self._closed if self._workflows.get(each) == workflow]
