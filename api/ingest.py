@@ -1,13 +1,12 @@
 """Taking events in: appended by the service's own log writer, answered once they are durable.
 
-Waiting takes no thread: the event loop waits for the writer.
+Waiting takes no thread: the writer wakes the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -22,7 +21,7 @@ from recorder.documents import decode_opened
 from recorder.errors import LogError, LogUnavailable, RunClosed, SequenceConflict
 from recorder.events import NewEvent
 from recorder.store.log import Outcome, Receipt
-from recorder.upload import Sent, Upload, find
+from recorder.upload import Acknowledged, Sent, Upload, find
 
 ACKNOWLEDGE_S: Final = 8.0
 """How long the log may take; whoever sent the events sends them again then."""
@@ -80,8 +79,13 @@ class Ingest:
         answers = await _wait_for([self._submit(events, [index]) for index in parcel])
         return [answer[0] if isinstance(answer, list) else answer for answer in answers]
 
-    def _submit(self, events: Sequence[NewEvent], parcel: list[int]) -> Future[list[Receipt]]:
-        return self._writer.submit([events[index] for index in parcel])
+    def _submit(self, events: Sequence[NewEvent], parcel: list[int]) -> Acknowledged:
+        return self._send([events[index] for index in parcel])
+
+    def _send(self, events: list[NewEvent]) -> Acknowledged:
+        acknowledged = self._writer.submit_async(events)
+        acknowledged.add_done_callback(_look_at)  # whoever has failed by then asks no more
+        return acknowledged
 
     async def take_stream(
         self, request: Request, request_id: str, *, workflow: str, first_seq: int
@@ -100,7 +104,7 @@ class Ingest:
         if self._writer.is_behind:
             raise LogUnavailable("the log is away")
         begun = await run_in_threadpool(find, self._rec.log, request_id)
-        upload = Upload(self._writer, request_id, first_seq=first_seq, begun=begun)
+        upload = Upload(self._send, request_id, first_seq=first_seq, begun=begun)
         taken: list[tuple[NewEvent, Receipt]] = []
         async with self._giving_signs_of_life(upload.owner):
             upload.open(workflow)
@@ -160,9 +164,13 @@ def _parcels(events: Sequence[NewEvent]) -> list[list[int]]:
     ]
 
 
-async def _wait_for(sent: Sequence[Future[list[Receipt]]]) -> list[list[Receipt] | Refusal]:
+def _look_at(answer: Acknowledged) -> None:
+    if not answer.cancelled():
+        answer.exception()
+
+
+async def _wait_for(waiting: Sequence[Acknowledged]) -> list[list[Receipt] | Refusal]:
     """The log's answers; a refusal is one, any other failure is raised."""
-    waiting = [asyncio.wrap_future(future) for future in sent]
     _, late = await asyncio.wait(waiting, timeout=ACKNOWLEDGE_S)
     for future in late:
         future.cancel()

@@ -7,10 +7,10 @@ follows it.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -20,7 +20,9 @@ from recorder.clock import Clock, SystemClock
 from recorder.documents import Closed, Opened, as_text, encode_document
 from recorder.events import Event, NewEvent, new_event
 from recorder.store.log import EventLog, Receipt, run_events
-from recorder.writer import LogWriter
+
+Acknowledged = asyncio.Future[list[Receipt]]
+"""The log's answer: receipts, or why it refused."""
 
 FIRST_FRAME: Final = 1
 """The place of a body's first frame; `opened` stands before it."""
@@ -42,7 +44,7 @@ class Sent(msgspec.Struct, frozen=True):
     """Events handed to the log writer, and its answer; `opens` where this is the run's beginning."""
 
     events: list[NewEvent]
-    acknowledged: Future[list[Receipt]]
+    acknowledged: Acknowledged
     opens: bool = False
 
 
@@ -63,7 +65,7 @@ class Upload:
     A body that is not ended leaves its run open, to be gone on with or to be closed as lost.
 
     Args:
-        writer: Appends the events.
+        send: Takes events of the run to the log.
         request_id: The run.
         first_seq: The place of the first frame that comes.
         begun: What the log holds of the run already.
@@ -76,7 +78,7 @@ class Upload:
 
     def __init__(
         self,
-        writer: LogWriter,
+        send: Callable[[list[NewEvent]], Acknowledged],
         request_id: str,
         *,
         first_seq: int = FIRST_FRAME,
@@ -85,7 +87,7 @@ class Upload:
     ) -> None:
         self.owner = str(uuid.uuid4()) if begun is None else begun.owner
         self.sent: deque[Sent] = deque()
-        self._writer = writer
+        self._to_log = send
         self._request_id = request_id
         self._seq = first_seq
         self._begins = begun is None and first_seq == FIRST_FRAME
@@ -131,4 +133,4 @@ class Upload:
             new_event(self._request_id, seq, event, frame, stamp)
             for seq, (event, frame) in enumerate(parts, first_seq)
         ]
-        self.sent.append(Sent(events, self._writer.submit(events), opens))
+        self.sent.append(Sent(events, self._to_log(events), opens))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Iterator
@@ -277,9 +278,13 @@ def test_an_upload_that_goes_on_is_stamped_after_what_is_there(sqlite_rec: Recor
     assert begun is not None
     assert (begun.owner, begun.elapsed_us) == ("tests", 100_000)
     clock = ManualClock()
-    upload = Upload(writer, "run", first_seq=2, begun=begun, clock=clock)
-    clock.advance(5)
-    upload.open("ignored")
-    upload.feed(FRAMES[1])
-    assert writer.flush()
+
+    async def upload_more() -> None:
+        upload = Upload(writer.submit_async, "run", first_seq=2, begun=begun, clock=clock)
+        clock.advance(5)
+        upload.open("ignored")
+        upload.feed(FRAMES[1])
+        assert len(await upload.sent.pop().acknowledged) == 1
+
+    asyncio.run(upload_more())
     assert rows(sqlite_rec)[-1].elapsed_us == 100_005
