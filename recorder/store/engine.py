@@ -199,7 +199,6 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     _switch_to_wal(connection)
     for pragma in (
         "synchronous=FULL",
-        "wal_autocheckpoint=4000",  # pages, 16 MiB: copying them to the file costs two more syncs
         "foreign_keys=ON",
         "recursive_triggers=ON",  # so that REPLACE meets the triggers that refuse DELETE
     ):

@@ -44,17 +44,6 @@ def test_every_sqlite_connection_is_durable(sqlite_url: str) -> None:
     database.close()
 
 
-def test_the_write_ahead_log_of_sqlite_stays_within_its_bound(sqlite_url: str) -> None:
-    """A commit may overshoot it by itself, and whoever reads keeps it from being used again."""
-    database = connect(sqlite_url)
-    log = SqlLog(database)
-    for number in range(40):
-        log.append(plain_run(f"run-{number}", 1_000))
-    wal = Path(f"{database.engine.url.database}-wal")
-    assert 1_000 * 4_096 < wal.stat().st_size < 5_000 * 4_096
-    database.close()
-
-
 def test_every_postgres_connection_is_durable_whatever_the_server_prefers(
     own_postgres_url: str,
 ) -> None:
