@@ -144,6 +144,9 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # Addresses may hold credentials. Set here: another server of the process may have given uvicorn's
+        # access log its handlers back.
+        self.access_log = False
         inner = self.app
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -188,3 +189,12 @@ def test_a_traceback_with_values_shows_none(value: object) -> None:
     Console(file=told, width=1_000).print(Pretty(value))
     assert CANARY not in repr(value) + told.getvalue()
     assert "fal_jwt_token=[redacted]" in told.getvalue()
+
+
+def test_addresses_reach_no_access_log_though_another_server_has_turned_it_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
+    caplog.set_level(logging.INFO, "uvicorn.access")
+    stage.through(f"{CALL.replace(WORKFLOW, new_workflow())}?{SECRET}", fields=THEIRS)
+    assert CANARY not in caplog.text
