@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from analytics.columns import Selection, load
-from analytics.questions import answering, ask
+from analytics.asking import snapshot
+from analytics.selection import Selection
 from recorder.errors import BadQuery
 from recorder.store.engine import Database
 
@@ -110,16 +110,13 @@ def latency(database: Database, query: LatencyQuery) -> LatencyReport:
     Raises:
         LogUnavailable: The database does not answer.
     """
-    columns = load(database, query)
     by = {f"by_{dimension}": dimension in query.by for dimension in DIMENSIONS}
-    with answering(columns.tables) as connection:
-        steps = ask(connection, "latency", by)
-        runs = ask(connection, "run_latency", {})
-    return LatencyReport(
-        [_step_latency(row) for row in steps],
-        [_run_latency(row) for row in runs],
-        columns.as_of_position,
-    )
+    with snapshot(database, query) as opened:
+        return LatencyReport(
+            [_step_latency(row) for row in opened.rows("latency", by)],
+            [_run_latency(row) for row in opened.rows("run_latency")],
+            opened.as_of_position,
+        )
 
 
 def _step_latency(row: dict[str, Any]) -> StepLatency:

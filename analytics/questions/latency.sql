@@ -1,6 +1,6 @@
 -- How long do steps take?
 --
--- Reads       steps (columns as in analytics/columns.py), times in microseconds.
+-- Reads       steps (columns as in analytics/schema.py), times in microseconds.
 -- Parameters  $by_workflow, $by_node, $by_app: whether to tell these apart; a dimension that is not
 --             told apart is NULL in the answer.
 -- Grain       One row per (workflow, node, app) as far as told apart. Every attempt of a node is a
@@ -20,10 +20,10 @@
 WITH measured AS (
     SELECT
         CASE WHEN $by_workflow THEN workflow END AS workflow,
-        CASE WHEN $by_node THEN node END AS node,
-        CASE WHEN $by_app THEN app END AS app,
+        CASE WHEN $by_node THEN node_id END AS node,
+        CASE WHEN $by_app THEN app_id END AS app,
         status,
-        CASE WHEN status = 'completed' THEN finished_us - submitted_us END AS duration_us,
+        CASE WHEN status = 'completed' THEN duration_us END AS duration_us,
         CASE WHEN status = 'completed' THEN inference_us END AS inference_us
     FROM steps
 )

@@ -1,6 +1,6 @@
 -- How long do whole runs take?
 --
--- Reads       runs (columns as in analytics/columns.py), times in microseconds.
+-- Reads       runs (columns as in analytics/schema.py), times in microseconds.
 -- Parameters  None.
 -- Grain       One row per workflow.
 -- Columns     workflow               the endpoint id; '' where no event told it
