@@ -29,6 +29,7 @@ _CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "temp_directory": "",
     "lock_configuration": True,
 }
+_BATCH_ROWS: Final = 1_000_000
 
 
 class Snapshot:
@@ -51,6 +52,22 @@ class Snapshot:
         relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
         answer: pa.Table = relation.to_arrow_table()
         return answer
+
+    def batches(
+        self, question: str, parameters: Mapping[str, object] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The same a piece at a time, for answers that are too long to be held; ask nothing meanwhile."""
+        relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
+        yield from relation.to_arrow_reader(_BATCH_ROWS)
+
+    @contextmanager
+    def lent(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Within, questions can read this table as well, by this name."""
+        self._connection.register(name, table)
+        try:
+            yield
+        finally:
+            self._connection.unregister(name)
 
     def rows(
         self, question: str, parameters: Mapping[str, object] | None = None
