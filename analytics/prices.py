@@ -114,7 +114,9 @@ def load_prices(path: Path) -> Prices:
         place = ".".join(map(str, first["loc"]))
         raise BadQuery("prices", f"{path.name}: {place}: {first['msg'].lower()}") from None
     except OSError as error:
-        raise BadQuery("prices", f"{path.name}: {(error.strerror or 'unreadable').lower()}") from None
+        raise BadQuery(
+            "prices", f"{path.name}: {(error.strerror or 'unreadable').lower()}"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise BadQuery("prices", f"{path.name} is neither TOML nor JSON: {error}") from None
 

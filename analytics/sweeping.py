@@ -7,6 +7,8 @@ same edges does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,19 +19,28 @@ _END, _EDGE, _BEGIN = 0, 1, 2
 """What happens at the same moment happens in this order."""
 
 
-def levels(begins: Ints, ends: Ints, edges: Ints) -> tuple[Ints, Floats]:
+def marks(begins: Ints, ends: Ints) -> Ints:
+    """Intervals as `levels` takes them.
+
+    Args:
+        begins: When each begins, whole microseconds.
+        ends: When it ends; not before it begins.
+    """
+    return np.concatenate([ends * 4 + _END, begins * 4 + _BEGIN])
+
+
+def levels(marked: Sequence[Ints], edges: Ints) -> tuple[Ints, Floats]:
     """How many intervals are under way between each two neighbouring edges.
 
     Args:
-        begins: When each interval begins.
-        ends: When it ends; not before it begins. In any order of their own.
-        edges: Ascending, at least two.
+        marked: The marks of all intervals.
+        edges: Ascending moments, at least two.
 
     Returns:
         For each stretch between neighbouring edges, the most that are under way at a time, and the mean
         weighted by time.
     """
-    happens = np.concatenate([ends * 4 + _END, edges * 4 + _EDGE, begins * 4 + _BEGIN])
+    happens = np.concatenate([edges * 4 + _EDGE, *marked])
     happens.sort()
     kind = (happens & 3).astype(np.int8)
     places = np.flatnonzero(kind == _EDGE)
@@ -60,9 +71,15 @@ def others_under_way(groups: Ints, at: Ints, begins: Ints, ends: Ints, of: Ints)
     if (int(max(groups.max(), of.max())) + 1) * span >= 2**63:
         return _group_by_group(groups, at, begins, ends, of)
     # Groups are laid out one after the other on one line; what lies before is over in full.
-    begun, ended = np.sort(of * span + (begins - first)), np.sort(of * span + (ends - first))
     moments = groups * span + (at - first)
-    return np.searchsorted(begun, moments, "right") - np.searchsorted(ended, moments, "right")
+    begun = of * span + (begins - first)
+    begun.sort()
+    found: Ints = np.searchsorted(begun, moments, "right")
+    del begun
+    ended = of * span + (ends - first)
+    ended.sort()
+    found -= np.searchsorted(ended, moments, "right")
+    return found
 
 
 def _group_by_group(groups: Ints, at: Ints, begins: Ints, ends: Ints, of: Ints) -> Ints:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from api import examples
+from api import analytics_examples, examples
 from api.problems import KINDS, MEDIA_TYPE, Problem
 from recorder.errors import LogUnavailable
 
@@ -21,7 +21,7 @@ def answers(status: int, example: str, *errors: type[Exception]) -> Responses:
 
     Args:
         status: Of the good answer.
-        example: The name of its body in `api.examples`.
+        example: The name of its body in `api.examples` or `api.analytics_examples`.
         errors: What may go wrong beside what may go wrong everywhere.
     """
     return {status: good(example)} | problems(*errors, *EVERYWHERE)
@@ -82,4 +82,9 @@ def _put_examples(operation: dict[str, Any]) -> None:
     for answer in operation["responses"].values():
         content = answer["content"].get("application/json", {})
         if "example" in content:
-            content["example"] = getattr(examples, content["example"])
+            content["example"] = _example(content["example"])
+
+
+def _example(name: str) -> Any:
+    home = examples if hasattr(examples, name) else analytics_examples
+    return getattr(home, name)

@@ -11,7 +11,9 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from analytics.face import Analytics, Answered
 from analytics.latency import LatencyQuery, LatencyReport, latency
+from analytics.question import Asking
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
 from api.live import Live
@@ -71,6 +73,7 @@ class Service:
         self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
         self._rec = rec
+        self._analytics = Analytics(rec)
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
         """A page of runs, newest first."""
@@ -153,6 +156,15 @@ class Service:
         """Latency of what is recorded by now."""
         self._catch_up()
         return latency(self._rec.database, query)
+
+    def ask(self, question: Asking) -> Answered:
+        """Answers a question about many runs; see `Analytics.ask`.
+
+        Raises:
+            BadQuery: Its answer would be too long.
+            RunNotFound: It is about a run that there is not.
+        """
+        return self._analytics.ask(question)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.

@@ -98,6 +98,7 @@ class Settings(BaseSettings):
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
         reader_patience_s: `RECORDER_READER_PATIENCE_S`, how long a client of the service may take
             nothing of its answer before it is dropped.
+        prices: `RECORDER_PRICES`, a file of what apps cost, TOML or JSON; see `analytics.prices`.
         fal_key: `FAL_KEY`; goes to fal's hosts, to `fal_url` and to `api_url` only, and into no log.
         proxy: See `ProxySettings`.
         webhook: See `WebhookSettings`.
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
     reader_patience_s: float = Field(default=30.0, gt=0)
+    prices: Path | None = None
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)

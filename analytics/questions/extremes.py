@@ -31,7 +31,9 @@ class UnusualRow(SlowRow):
     """A run or a step, and how far it is from what is usual."""
 
     score: float = Field(description="The robust z-score; above 0 slow, below 0 fast.")
-    typical_us: float = Field(description="The median of its workflow, of a step of its node there.")
+    typical_us: float = Field(
+        description="The median of its workflow, of a step of its node there."
+    )
     n: int = Field(description="How many runs or steps that is of.")
 
 

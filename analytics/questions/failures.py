@@ -14,7 +14,9 @@ from analytics.question import Answer, Asked, Limit, Of, Question, Row, columns_
 class ErrorRow(Row):
     """A kind of failure of runs, or of the steps of an app."""
 
-    of: Of = Field(description="Whether runs or steps are counted: most failed steps fail a run too.")
+    of: Of = Field(
+        description="Whether runs or steps are counted: most failed steps fail a run too."
+    )
     kind: str = Field(description="fal's type of the first detail, the close reason, or `error`.")
     app: str | None = Field(description="null for runs, and for steps whose app no event named.")
     field: str | None = Field(description="The field that the first detail names.")

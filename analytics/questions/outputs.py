@@ -51,10 +51,11 @@ class Outputs(Question):
     title: ClassVar = "What comes out of steps: images, seeds, flags"
     answer_model: ClassVar = OutputsAnswer
 
-    by: Annotated[
-        list[Literal["workflow", "node", "app"]], *Words, AfterValidator(each_once)
-    ] = Field(
-        ["workflow", "node", "app"], description="What to tell apart: any of workflow, node, app."
+    by: Annotated[list[Literal["workflow", "node", "app"]], *Words, AfterValidator(each_once)] = (
+        Field(
+            ["workflow", "node", "app"],
+            description="What to tell apart: any of workflow, node, app.",
+        )
     )
 
     def answer(self, asked: Asked) -> pa.Table:

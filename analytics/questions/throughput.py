@@ -60,7 +60,8 @@ class Throughput(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        parameters = {"by": self.by or ["whole"], "bucket": self.bucket, "most": MAX_ROWS + 1}
+        by: list[str] = [*self.by]
+        parameters = {"by": by or ["whole"], "bucket": self.bucket, "most": MAX_ROWS + 1}
         table = asked.snapshot.ask("throughput", parameters)
         refuse_long(table.num_rows, "bucket")
         return columns_of(ThroughputRow, table)
