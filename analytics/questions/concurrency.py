@@ -24,7 +24,7 @@ from analytics.question import (
 )
 from analytics.questions.latency import Confidence, Percentiles
 from analytics.selection import Selection
-from analytics.sweeping import Ints, levels, marks, others_under_way
+from analytics.sweeping import Ints, levels, marks, under_way
 from recorder.events import lift
 
 
@@ -56,7 +56,7 @@ class Concurrency(Question):
     title: ClassVar = "How many runs and steps are at work at a time"
     answer_model: ClassVar = ConcurrencyAnswer
 
-    bucket: Bucket = "hour"
+    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
@@ -76,7 +76,6 @@ class Concurrency(Question):
         columns: dict[str, Any] = {"bucket_at": begins[:-1]}
         for name, work in (("runs", runs), ("steps", steps)):
             columns[f"{name}_max"], columns[f"{name}_mean"] = levels(work.marked, bounds)
-            work.marked.clear()
         return columns_of(ConcurrencyRow, pa.table(columns))
 
     def _counted(self, begins: Ints, limit: int) -> Ints:
@@ -124,7 +123,9 @@ class Load(Question):
     count: Literal["steps", "runs"] = Field(
         "steps", description="What is counted as at work: steps of the same app, or runs."
     )
-    measure: Literal["duration", "inference", "overhead"] = "duration"
+    measure: Literal["duration", "inference", "overhead"] = Field(
+        "duration", description="What of them is measured."
+    )
     percentiles: Percentiles = Field([50.0, 95.0])
     confidence: Confidence = 0.95
 
@@ -135,7 +136,8 @@ class Load(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        with asked.snapshot.lent("loads", self._loads(asked)):
+        loads, apps = self._loads(asked)
+        with asked.snapshot.lent("loads", loads), asked.snapshot.lent("apps", apps):
             groups = asked.snapshot.ask("latency_by_load")
         refuse_long(groups.num_rows * len(self.percentiles), "percentiles")
         rows = percentile_rows(groups, "values_us", self.percentiles, self.confidence)
@@ -145,23 +147,16 @@ class Load(Question):
         rows = rows.sort_by([("app", "ascending"), ("others_from", "ascending")])
         return columns_of(LoadRow, rows)
 
-    def _loads(self, asked: Asked) -> pa.Table:
-        """The measured steps, each with the range its load is in."""
+    def _loads(self, asked: Asked) -> tuple[pa.Table, pa.Table]:
+        """The measured steps, each with the range its load is in; and the apps."""
         steps = self._steps(asked)
-        measured = steps.value_us.is_valid().to_numpy(zero_copy_only=False)
-        at, app = steps.begin_us[measured], steps.app[measured]
         if self.count == "steps":
-            others = others_under_way(app, at, steps.begin_us, steps.end_us, steps.app)
-            others -= steps.end_us[measured] > at  # itself
+            others = under_way(steps.app, steps.begin_us, steps.begin_us, steps.end_us, steps.app)
+            others -= steps.end_us > steps.begin_us  # itself
         else:
-            others = np.maximum(_runs_under_way(asked, at) - 1, 0)  # its own
-        return pa.table(
-            {
-                "app": steps.names.take(pa.array(app)),
-                "load": _exponent(others),
-                "value_us": steps.value_us.filter(pa.array(measured)),
-            }
-        )
+            others = np.maximum(_runs_under_way(asked, steps.begin_us) - 1, 0)  # its own
+        loads = {"app": steps.app, "load": _exponent(others), "value_us": steps.value_us}
+        return pa.table(loads).filter(pc.field("value_us").is_valid()), steps.apps
 
     def _steps(self, asked: Asked) -> _Steps:
         parameters = {
@@ -170,23 +165,32 @@ class Load(Question):
             "node": lift(self.node),
             "app": lift(self.app),
         }
-        table = asked.snapshot.ask("steps_under_load", parameters)
-        names = pc.unique(table.column("app"))
+        hashes: dict[int, int] = {}
+        kept: list[tuple[Any, ...]] = []
+        for batch in asked.snapshot.batches("steps_under_load", parameters):
+            apps = batch.column("app").dictionary_encode()
+            codes = [hashes.setdefault(one, len(hashes)) for one in apps.dictionary.to_pylist()]
+            app = np.array(codes, np.int32)[apps.indices.to_numpy()]
+            begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
+            kept.append((begins, ends, app, batch.column("value_us")))
+        nothing = np.zeros(0, np.int64)
         return _Steps(
-            begin_us=table.column("begin_us").to_numpy(),
-            end_us=table.column("end_us").to_numpy(),
-            app=pc.index_in(table.column("app"), names).to_numpy(),
-            names=names,
-            value_us=table.column("value_us").combine_chunks(),
+            np.concatenate([nothing, *(each[0] for each in kept)]),
+            np.concatenate([nothing, *(each[1] for each in kept)]),
+            np.concatenate([nothing.astype(np.int32), *(each[2] for each in kept)]),
+            pa.chunked_array([each[3] for each in kept], pa.int64()),
+            pa.table({"app": range(len(hashes)), "hash": pa.array(hashes, pa.uint64())}),
         )
 
 
 class _Steps(msgspec.Struct, frozen=True):
+    """Steps at work; `value_us` is NULL for those not to be measured, `apps` has the hash of each app."""
+
     begin_us: Ints
     end_us: Ints
     app: NDArray[np.int32]
-    names: pa.Array
-    value_us: pa.Array
+    value_us: pa.ChunkedArray
+    apps: pa.Table
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -207,19 +211,19 @@ def _at_work(asked: Asked, of: str) -> _Work:
     return _Work(marked, first_us, last_us)
 
 
-def _runs_under_way(asked: Asked, at: Ints) -> Ints:
+def _runs_under_way(asked: Asked, at: Ints) -> NDArray[np.int32]:
     runs = asked.snapshot.ask("runs_at_work", {"now_us": asked.now_us})
     begins, ends = runs.column("begin_us").to_numpy(), runs.column("end_us").to_numpy()
-    none = np.zeros(1, np.int64)
-    return others_under_way(
+    none = np.zeros(1, np.int32)
+    return under_way(
         np.broadcast_to(none, len(at)), at, begins, ends, np.broadcast_to(none, len(begins))
     )
 
 
-def _exponent(others: Ints) -> NDArray[np.int8]:
+def _exponent(others: NDArray[np.int32]) -> NDArray[np.int8]:
     """The range each number is in: -1 for 0, else the exponent of the least power of two not below it."""
-    some = np.maximum(others, 1).astype(np.float64)
-    return np.where(others > 0, np.ceil(np.log2(some)), -1).astype(np.int8)
+    some = np.log2(np.maximum(others, 1).astype(np.float32))  # exact for powers of two
+    return np.where(others > 0, np.ceil(some), -1).astype(np.int8)
 
 
 def _range(exponent: Ints) -> tuple[Ints, Ints]:

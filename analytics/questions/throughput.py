@@ -53,7 +53,7 @@ class Throughput(Question):
     title: ClassVar = "How many runs begin and end"
     answer_model: ClassVar = ThroughputAnswer
 
-    bucket: Bucket = "hour"
+    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
     by: Annotated[
         list[Literal["workflow", "status", "definition"]], *Words, AfterValidator(each_once)
     ] = Field([], description="What to tell apart: any of workflow, status, definition.")
