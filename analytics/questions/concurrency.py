@@ -56,7 +56,7 @@ class Concurrency(Question):
     title: ClassVar = "How many runs and steps are at work at a time"
     answer_model: ClassVar = ConcurrencyAnswer
 
-    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
+    bucket: Bucket = Field(default="hour", description="How long a bucket of time is, in UTC.")
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
@@ -121,12 +121,12 @@ class Load(Question):
     answer_model: ClassVar = LoadAnswer
 
     count: Literal["steps", "runs"] = Field(
-        "steps", description="What is counted as at work: steps of the same app, or runs."
+        default="steps", description="What is counted as at work: steps of the same app, or runs."
     )
     measure: Literal["duration", "inference", "overhead"] = Field(
-        "duration", description="What of them is measured."
+        default="duration", description="What of them is measured."
     )
-    percentiles: Percentiles = Field([50.0, 95.0])
+    percentiles: Percentiles = Field(default=[50.0, 95.0])
     confidence: Confidence = 0.95
 
     @property
