@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 def failed(request_id: str, **fields: Any) -> Row:
-    known = {
+    known: Row = {
         "status": "failed",
         "error_kind": "timeout",
         "error_status": 504,
