@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 import platformdirs
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from recorder.lease import LEASE_S
 from recorder.sources.http import DEFAULT_FAL_URL, DEFAULT_QUEUE_URL
@@ -98,6 +98,10 @@ class Settings(BaseSettings):
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
         reader_patience_s: `RECORDER_READER_PATIENCE_S`, how long a client of the service may take
             nothing of its answer before it is dropped.
+        segments: `RECORDER_SEGMENTS`, where the Parquet segments of analytics are: a folder, or any
+            `fsspec` URL; `off` or nothing for nowhere. By default beside the SQLite file, or in the user's
+            data folder.
+        segment_events: `RECORDER_SEGMENT_EVENTS`, whether events go into segments as well.
         fal_key: `FAL_KEY`; goes to fal's hosts, to `fal_url` and to `api_url` only, and into no log.
         proxy: See `ProxySettings`.
         webhook: See `WebhookSettings`.
@@ -113,6 +117,8 @@ class Settings(BaseSettings):
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
     reader_patience_s: float = Field(default=30.0, gt=0)
+    segments: str | None = None
+    segment_events: bool = False
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)
@@ -151,6 +157,15 @@ class Settings(BaseSettings):
         name = hashlib.sha256(database_url.encode()).hexdigest()[:16]
         parent = self.spool or Path(_directories().user_state_dir) / "spool"
         return parent / name
+
+    def segments_folder(self, database_url: str, epoch: str) -> str | None:
+        """Where the segments of a log are, a path or a URL; None where there are to be none."""
+        if self.segments is not None:
+            return None if self.segments.strip().lower() in ("", "off") else self.segments
+        url = make_url(database_url)
+        if url.get_backend_name() == "sqlite":
+            return f"{url.database}.segments"
+        return str(Path(_directories().user_data_dir) / "segments" / epoch)
 
     @property
     def key(self) -> str | None:

@@ -85,13 +85,13 @@ def read_output(output: bytes | None) -> Told:
         read = _decode(output)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _read_odd(output)
-    if read.images is not None:
-        count, first = len(read.images), read.images[0] if read.images else None
-    else:
-        count, first = (None if read.image is None else 1), read.image
+    images = read.images
+    if images is None and read.image is not None:
+        images = [read.image]
+    first = images[0] if images else None
     flags = read.has_nsfw_concepts
     facts = Facts(
-        count,
+        None if images is None else len(images),
         None if first is None else _pixels(first.width),
         None if first is None else _pixels(first.height),
         None if read.seed is None else _seed(read.seed),

@@ -20,7 +20,6 @@ from recorder.events import (
     type_of,
 )
 from recorder.projections.outputs import read_output
-from recorder.projections.outputs import read_output
 
 BOTTOMLESS = 200_000
 LONG_ID = "n" * 10_240
