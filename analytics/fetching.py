@@ -29,7 +29,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from analytics.schema import RUNS, STEPS
+from analytics.schema import RUNS, STEPS, moments
 from recorder.store.tables import runs, steps
 
 CHUNK_RUNS: Final = 4_000
@@ -98,7 +98,7 @@ def _runs_query(which: Which, after: tuple[object, ...] | None) -> Select[Any]:
     return query.order_by(*which.order).limit(CHUNK_RUNS)
 
 
-_Columns = dict[str, list[Any]]
+_Columns = dict[str, Any]
 
 
 def _read(connection: Connection, rows: Select[Any], columns: Sequence[Column[Any]]) -> _Columns:
@@ -133,6 +133,8 @@ def _cut(found: _Columns) -> _Columns:
 
 def _runs_batch(connection: Connection, generation: int, found: _Columns) -> pa.RecordBatch:
     found["timed"] = [bool(timed) for timed in found["timed"]]
+    for name in ("opened_at", "closed_at"):
+        found[name] = moments(found[name])
     found["queued_us"] = [_queued_us(queue) for queue in found["queue"]]
     ids = found["request_id"]
     if found["failed"] != [0]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement, Connection, exists
 
 from analytics.fetching import Which, chunks
-from analytics.schema import RUNS, STEPS
+from analytics.schema import AFTER_LAST_MOMENT_US, FIRST_MOMENT_US, RUNS, STEPS
 from analytics.segments.files import SegmentFile
 from analytics.selection import Selection
 from recorder.events import lift
@@ -81,9 +81,11 @@ def of_run(selection: Selection) -> list[ColumnElement[bool]]:
     if selection.definition is not None:
         conditions.append(runs.c.definition == lift(selection.definition))
     if selection.since is not None:
-        conditions.append(runs.c.opened_at >= selection.since)
+        conditions.append(runs.c.opened_at >= max(selection.since, FIRST_MOMENT_US))
+        conditions.append(runs.c.opened_at < AFTER_LAST_MOMENT_US)
     if selection.until is not None:
-        conditions.append(runs.c.opened_at < selection.until)
+        conditions.append(runs.c.opened_at < min(selection.until, AFTER_LAST_MOMENT_US))
+        conditions.append(runs.c.opened_at >= FIRST_MOMENT_US)
     if of_step := of_steps(selection):
         of_same_run = (
             steps.c.generation == runs.c.generation,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from analytics.schema import EVENTS
+from analytics.schema import EVENTS, MOMENT, moments
 from recorder.store.tables import events
 
 _RUNS_AT_ONCE: Final = 64
@@ -70,8 +70,11 @@ def _batches(rows: Any) -> Iterator[list[Any]]:
 
 def _table(batch: list[Any], opened: Mapping[str, int | None]) -> pa.Table:
     values = list(zip(*batch, strict=True))
-    arrays = [pa.array(column, field.type) for column, field in zip(values, EVENTS, strict=False)]
+    arrays = [
+        moments(column) if field.type == MOMENT else pa.array(column, field.type)
+        for column, field in zip(values, EVENTS, strict=False)
+    ]
     if len(arrays) < len(EVENTS):
         arrays.append(pa.nulls(len(batch), EVENTS.field("frame").type))
-    opened_at = pa.array([opened[row.request_id] for row in batch], pa.timestamp("us"))
+    opened_at = moments(opened[row.request_id] for row in batch)
     return pa.Table.from_arrays([*arrays, opened_at], [*EVENTS.names, "opened_at"])

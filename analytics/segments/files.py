@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analytics.schema import EVENTS, RUNS, STEPS
+from analytics.schema import AFTER_LAST_MOMENT_US, EVENTS, FIRST_MOMENT_US, RUNS, STEPS
 from analytics.segments.catalog import Kind, Segment
 from analytics.segments.folder import Folder
 
@@ -27,10 +27,6 @@ SCHEMAS: Final[dict[Kind, pa.Schema]] = {
 
 UNKNOWN_DAY: Final = "unknown"
 DAY_US: Final = 86_400_000_000
-FIRST_DAY_US: Final = -62_135_596_800_000_000
-AFTER_LAST_DAY_US: Final = 253_402_300_800_000_000
-"""Days of the years 1 to 9999 have names."""
-
 ROW_GROUP_ROWS: Final = 122_880
 GROUP_BYTES: Final = 64 * 1024 * 1024
 _ORDER: Final[dict[Kind, list[tuple[str, str]]]] = {
@@ -42,7 +38,7 @@ _ORDER: Final[dict[Kind, list[tuple[str, str]]]] = {
 
 def day_of(opened_at: int | None) -> str:
     """The day a run belongs to, by when it was opened in UTC."""
-    if opened_at is None or not FIRST_DAY_US <= opened_at < AFTER_LAST_DAY_US:
+    if opened_at is None or not FIRST_MOMENT_US <= opened_at < AFTER_LAST_MOMENT_US:
         return UNKNOWN_DAY
     return (date(1970, 1, 1) + timedelta(days=opened_at // DAY_US)).isoformat()
 
@@ -77,7 +73,7 @@ def _ascends(values: pa.ChunkedArray) -> bool:
 def by_day(rows: pa.Table) -> dict[str, pa.Table]:
     """Rows apart by the day they belong to."""
     opened_at = rows.column("opened_at").combine_chunks().cast(pa.int64())
-    numbers = opened_at.fill_null(AFTER_LAST_DAY_US).to_numpy() // DAY_US
+    numbers = opened_at.fill_null(AFTER_LAST_MOMENT_US).to_numpy() // DAY_US
     found: dict[str, list[pa.Table]] = {}
     for number in np.unique(numbers):
         day = day_of(int(number) * DAY_US)

@@ -8,15 +8,9 @@ from typing import Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, or_, select
 
 from analytics.fetching import Which
+from analytics.schema import AFTER_LAST_MOMENT_US, FIRST_MOMENT_US
 from analytics.segments.catalog import Listed, Segment, is_exported
-from analytics.segments.files import (
-    AFTER_LAST_DAY_US,
-    DAY_US,
-    FIRST_DAY_US,
-    UNKNOWN_DAY,
-    day_of,
-    day_starts_us,
-)
+from analytics.segments.files import DAY_US, UNKNOWN_DAY, day_of, day_starts_us
 from analytics.segments.folder import Folder
 from recorder.store.tables import runs
 
@@ -98,7 +92,9 @@ def of_day(day: str) -> ColumnElement[bool]:
     """Of a run: whether it belongs to a day."""
     opened_at = runs.c.opened_at
     if day == UNKNOWN_DAY:
-        return or_(opened_at.is_(None), opened_at < FIRST_DAY_US, opened_at >= AFTER_LAST_DAY_US)
+        return or_(
+            opened_at.is_(None), opened_at < FIRST_MOMENT_US, opened_at >= AFTER_LAST_MOMENT_US
+        )
     starts_us = day_starts_us(day)
     return opened_at.between(starts_us, starts_us + DAY_US - 1)
 

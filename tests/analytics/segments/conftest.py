@@ -40,7 +40,7 @@ class Segmented:
         self.now_us = NOVEMBER_2023_US
 
     def exporter(self, columns: Columns = RUNS_AND_STEPS, **options: Any) -> Exporter:
-        known = {"now_us": lambda: self.now_us, "grace_s": 0.0, "polite_s": 0.0}
+        known: dict[str, Any] = {"now_us": lambda: self.now_us, "grace_s": 0.0, "polite_s": 0.0}
         return Exporter(self.rec.database, self.folder, columns, **(known | options))
 
     def append(self, *histories: list[NewEvent]) -> None:
