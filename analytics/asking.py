@@ -21,6 +21,9 @@ from analytics.opened import Analytics, Relations
 from analytics.selection import Selection
 from recorder.store.engine import Database
 
+Source = Database | Analytics
+"""What can be asked: a database alone, or with its segments."""
+
 
 class Snapshot:
     """One state of what is recorded, to ask questions of. For one thread at a time.
@@ -70,7 +73,7 @@ class Snapshot:
 
 @contextmanager
 def snapshot(
-    source: Database | Analytics, selection: Selection, *, with_events: bool = False
+    source: Source, selection: Selection, *, with_events: bool = False
 ) -> Iterator[Snapshot]:
     """Opens what is recorded by now and selected.
 

@@ -56,7 +56,7 @@ class Analytics:
         self.database = database
         self.folder = folder
         self._with_events = with_events
-        self._scratch = Path(tempfile.mkdtemp(prefix="recorder-analytics-"))
+        self._scratch: Path | None = None
         self._opening = threading.Lock()
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._on_damage: list[Callable[[], object]] = []
@@ -78,7 +78,9 @@ class Analytics:
             if self._instance is not None:
                 self._instance.close()
                 self._instance = None
-        shutil.rmtree(self._scratch, ignore_errors=True)
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                self._scratch = None
         if self.folder is not None:
             self.folder.close()
 
@@ -121,8 +123,8 @@ class Analytics:
         Raises:
             LogUnavailable: The database does not answer.
         """
-        scratch = Path(tempfile.mkdtemp(dir=self._scratch))
-        connection = self._cursor()
+        connection, parent = self._cursor()
+        scratch = Path(tempfile.mkdtemp(dir=parent))
         try:
             yield self._relations(connection, scratch, selection, with_events, from_files)
         finally:
@@ -176,12 +178,15 @@ class Analytics:
         for tell in self._on_damage:
             tell()
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
+    def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, Path]:
+        """A connection of its own, and a folder for scratch files."""
         with self._opening:
+            if self._scratch is None:
+                self._scratch = Path(tempfile.mkdtemp(prefix="recorder-analytics-"))
             if self._instance is None:
                 readable = [] if self.folder is None else [self.folder.readable]
                 self._instance = engine.connect(self._scratch, readable)
-            return self._instance.cursor()
+            return self._instance.cursor(), self._scratch
 
 
 def _plan(listed: Listed, folder: Folder | None, selection: Selection) -> Plan:
@@ -230,14 +235,16 @@ def _paths(folder: Folder | None, segments: list[Segment]) -> list[Path]:
     return [] if folder is None else [folder.local(each.name) for each in segments]
 
 
-def open_analytics(rec: Recorder) -> Analytics:
+def open_analytics(rec: Recorder, *, with_events: bool = False) -> Analytics:
     """A recorder's database with the segments its settings name.
+
+    Args:
+        rec: What is recorded.
+        with_events: Whether events go into segments though the settings do not say so.
 
     Raises:
         LogError: `RECORDER_SEGMENTS` names no place to keep files.
-        LogUnavailable: The database does not answer.
     """
-    epoch = rec.log.head().epoch
-    where = rec.settings.segments_folder(str(rec.database.engine.url), epoch)
+    where = rec.settings.segments_folder(str(rec.database.engine.url))
     folder = None if where is None else folder_at(where)
-    return Analytics(rec.database, folder, with_events=rec.settings.segment_events)
+    return Analytics(rec.database, folder, with_events=with_events or rec.settings.segment_events)

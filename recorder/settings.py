@@ -154,23 +154,29 @@ class Settings(BaseSettings):
 
     def spool_folder(self, database_url: str) -> Path:
         """The spool of a log."""
-        name = hashlib.sha256(database_url.encode()).hexdigest()[:16]
         parent = self.spool or Path(_directories().user_state_dir) / "spool"
-        return parent / name
+        return parent / _digest(database_url)
 
-    def segments_folder(self, database_url: str, epoch: str) -> str | None:
-        """Where the segments of a log are, a path or a URL; None where there are to be none."""
+    def segments_folder(self, database_url: str) -> str | None:
+        """Where the segments of a log are, a path or a URL; None where there are to be none.
+
+        A folder that is named may be shared by several logs: no two files ever have the same name.
+        """
         if self.segments is not None:
             return None if self.segments.strip().lower() in ("", "off") else self.segments
         url = make_url(database_url)
         if url.get_backend_name() == "sqlite":
             return f"{url.database}.segments"
-        return str(Path(_directories().user_data_dir) / "segments" / epoch)
+        return str(Path(_directories().user_data_dir) / "segments" / _digest(database_url))
 
     @property
     def key(self) -> str | None:
         """The fal key in the clear, None where none or a blank one is set."""
         return (self.fal_key.get_secret_value().strip() or None) if self.fal_key else None
+
+
+def _digest(database_url: str) -> str:
+    return hashlib.sha256(database_url.encode()).hexdigest()[:16]
 
 
 def default_database_url() -> str:

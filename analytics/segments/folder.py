@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
+from uuid import uuid4
 
 from recorder.errors import LogError
 
@@ -65,6 +66,9 @@ class LocalFolder:
 
     def __init__(self, root: Path) -> None:
         self._root = self.readable = root.absolute()
+
+    def __str__(self) -> str:
+        return str(self._root)
 
     def write(self, name: str, fill: Callable[[Path], object]) -> int:
         """See `Folder.write`."""
@@ -121,11 +125,17 @@ class RemoteFolder:
             raise LogError(f"RECORDER_SEGMENTS: {error}") from None
         self._filesystem: Any = filesystem
         self._root = root.rstrip("/")
-        self._copies = self.readable = Path(tempfile.mkdtemp(prefix="recorder-segments-"))
+        self._copies = self.readable = (
+            Path(tempfile.gettempdir()) / f"recorder-segments-{uuid4().hex}"
+        )
+
+    def __str__(self) -> str:
+        return str(self._filesystem.unstrip_protocol(self._root))
 
     def write(self, name: str, fill: Callable[[Path], object]) -> int:
         """See `Folder.write`. Object stores show a file once all of it is there."""
         path = self._copy(name)
+        self._copies.mkdir(mode=0o700, exist_ok=True)
         fill(_unfinished(path))
         size_bytes = _unfinished(path).stat().st_size
         self._filesystem.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
@@ -145,6 +155,7 @@ class RemoteFolder:
         """See `Folder.local`."""
         path = self._copy(name)
         if not path.exists():
+            self._copies.mkdir(mode=0o700, exist_ok=True)
             handle, unfinished = tempfile.mkstemp(dir=self._copies)
             os.close(handle)
             self._filesystem.get_file(self._path(name), unfinished)
