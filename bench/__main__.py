@@ -14,6 +14,7 @@ from bench import (
     proxying,
     rebuilding,
     replaying,
+    segments,
     visible,
 )
 from bench.measure import Result, as_lines
@@ -28,6 +29,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
     "replaying": replaying.results,
+    "segments": segments.results,
 }
 
 
