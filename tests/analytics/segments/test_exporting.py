@@ -12,6 +12,7 @@ from recorder.events import NewEvent
 from tests.analytics.segments.conftest import DAY_US, Segmented, moved
 from tests.builders import completion, error, history, opened, output, submit
 from tests.clocks import NOVEMBER_2023_US
+from tests.raw import RawDatabase
 
 
 def step(request_id: str, days: float = 0) -> list[NewEvent]:
@@ -117,13 +118,27 @@ def test_events_are_exported_where_that_is_asked_for(segmented: Segmented) -> No
     assert segmented.told() == segmented.told_by_sql()
 
 
-def test_a_rebuild_that_changes_nothing_still_gives_the_same_answers(segmented: Segmented) -> None:
-    segmented.append(step("a"), step("b", 1))
+def test_a_rebuild_that_changes_nothing_leaves_the_segments(segmented: Segmented) -> None:
+    segmented.append(step("a"), step("b", 1), history("open", submit("a"), reason=None))
     segmented.export(events=True)
-    before = segmented.told()
+    before, files = segmented.told(), segmented.listed_files()
     segmented.rec.rebuild()
     assert segmented.told() == before
+    assert segmented.listed_files() == files
+    assert segmented.exporter().catch_up() == "nothing"
+    assert segmented.listed_files() == files
+
+
+def test_a_rebuild_that_changes_something_makes_the_segments_anew(
+    segmented: Segmented, raw: RawDatabase
+) -> None:
+    segmented.append(step("a"), step("b", 1))
+    before = segmented.told_by_sql()
+    raw.execute("UPDATE runs SET workflow = 'forged' WHERE request_id = 'a'")
+    segmented.export(events=True)
+    assert segmented.rec.rebuild().differences == 1
     assert segmented.exporter().listed().segments == []
+    assert segmented.told() == before
     segmented.export(events=True)
     assert segmented.in_files("runs") == ["a", "b"]
     assert segmented.told() == before
