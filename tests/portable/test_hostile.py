@@ -14,11 +14,11 @@ import pytest
 from recorder import chain
 from recorder.bootstrap import Recorder
 from recorder.errors import BadRunFile
-from recorder.events import LoggedEvent, Opened
+from recorder.events import Exchange, LoggedEvent, Opened
 from recorder.portable.copying import Copied
 from recorder.portable.form import decode_entry
 from recorder.portable.reading import RunFile
-from tests.builders import Happening, as_new, exchange, history, one_step_run, opened
+from tests.builders import as_new, exchange, history, one_step_run, opened
 from tests.portable.archives import (
     MANIFEST,
     manifest_of,
@@ -66,7 +66,7 @@ def test_a_file_with_any_byte_changed_is_refused_or_the_same_run(data: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("happening", "seq"),
+    ("document", "seq"),
     [
         (opened("a", request_headers={"Authorization": "Key id:secret"}), 0),
         (opened("a", response_headers={"set-cookie": "a=b"}), 0),
@@ -77,11 +77,13 @@ def test_a_file_with_any_byte_changed_is_refused_or_the_same_run(data: bytes) ->
     ids=repr,
 )
 def test_a_file_that_shows_a_credential_is_refused(
-    sqlite_rec: Recorder, there: Recorder, happening: Happening, seq: int
+    sqlite_rec: Recorder, there: Recorder, document: Opened | Exchange, seq: int
 ) -> None:
     """Its proof holds; that does not help it."""
-    document = happening if isinstance(happening, Opened) else opened("a", mode="queue")
-    sqlite_rec.log.append(history("a", *([happening] if seq else []), document=document))
+    if isinstance(document, Opened):
+        sqlite_rec.log.append(history("a", document=document))
+    else:
+        sqlite_rec.log.append(history("a", document, document=opened("a", mode="queue")))
     said = refusal(there, exported(sqlite_rec, "a"))
     assert said == f"a, seq {seq}: it shows a credential, which no log may keep"
 
