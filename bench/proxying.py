@@ -26,7 +26,7 @@ END = b"\r\n0\r\n\r\n"
 _SENT = re.compile(rb'"sent_ns": (\d+)')
 
 ONE = {"events": 400, "interval_s": 0.005}
-HUNDRED = {"events": 15, "interval_s": 0.2}
+HUNDRED = {"events": 25, "interval_s": 0.2}
 BLAST = {"events": 60_000}
 SHORT = {"events": 3}
 IDLE = {"events": 1, "pings": 20, "ping_s": 0.5}
