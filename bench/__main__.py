@@ -14,6 +14,8 @@ from bench import (
     proxying,
     rebuilding,
     replaying,
+    rhythm,
+    tailing,
     visible,
 )
 from bench.measure import Result, as_lines
@@ -28,6 +30,8 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
     "replaying": replaying.results,
+    "rhythm": rhythm.results,
+    "tailing": tailing.results,
 }
 
 
