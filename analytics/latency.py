@@ -6,10 +6,9 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from analytics.asking import snapshot
+from analytics.asking import Source, snapshot
 from analytics.selection import Selection
 from recorder.errors import BadQuery
-from recorder.store.engine import Database
 
 Dimension = Literal["workflow", "node", "app"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
@@ -104,14 +103,14 @@ class LatencyReport(msgspec.Struct, frozen=True):
     as_of_position: int
 
 
-def latency(database: Database, query: LatencyQuery) -> LatencyReport:
+def latency(source: Source, query: LatencyQuery) -> LatencyReport:
     """Measures what is projected by now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
     by = {f"by_{dimension}": dimension in query.by for dimension in DIMENSIONS}
-    with snapshot(database, query) as opened:
+    with snapshot(source, query) as opened:
         return LatencyReport(
             [_step_latency(row) for row in opened.rows("latency", by)],
             [_run_latency(row) for row in opened.rows("run_latency")],

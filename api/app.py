@@ -76,6 +76,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         rec.start_projecting()
+        service.columns.start()
         await proxy.start()
         try:
             yield
@@ -83,7 +84,9 @@ def create_app(
             await receiver.close()
             await proxy.close()
             capture.close()
+            await run_in_threadpool(service.columns.stop)
             await run_in_threadpool(service.background.close, grace_s)
+            service.analytics.close()
 
     app = FastAPI(
         title="fal flight recorder",

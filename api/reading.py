@@ -12,6 +12,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from analytics.latency import LatencyQuery, LatencyReport, latency
+from analytics.opened import open_analytics
+from analytics.segments.catalog import RUNS_AND_STEPS, read_exported
+from analytics.segments.worker import Worker
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
 from api.live import Live
@@ -47,10 +50,11 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the log and the projection have come; None where the log does not answer."""
+    """How far the log, the projection and the segments have come; None where the log does not answer."""
 
     log_position: int | None = None
     projection_position: int | None = None
+    columns_position: int | None = None
 
 
 class Service:
@@ -61,6 +65,8 @@ class Service:
         live: Follows the log.
         streams: All streams being sent.
         stage: Plays runs again.
+        analytics: What questions are asked of.
+        columns: Keeps its segments up.
         ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
@@ -70,6 +76,8 @@ class Service:
         self.streams = Streams()
         self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
+        self.analytics = open_analytics(rec)
+        self.columns = Worker(self.analytics)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
@@ -152,7 +160,7 @@ class Service:
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
-        return latency(self._rec.database, query)
+        return latency(self.analytics, query)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.
@@ -204,9 +212,15 @@ class Service:
         try:
             # The projection first: read second, it could be ahead of the head read before.
             position = self._rec.views.checkpoint().position
-            return Progress(self._rec.log.head().position, position)
+            return Progress(self._rec.log.head().position, position, self._columns_position())
         except LogUnavailable:
             return Progress()
+
+    def _columns_position(self) -> int | None:
+        if self.analytics.folder is None:
+            return None
+        with self._rec.database.reading() as connection:
+            return read_exported(connection, RUNS_AND_STEPS).position
 
     @property
     def projection_failure(self) -> ProjectionFailed | None:

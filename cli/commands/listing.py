@@ -186,6 +186,7 @@ def report(
 ) -> None:
     """Report latency: exact percentiles of steps (duration, inference, overhead) and of runs."""
     from analytics.latency import LatencyQuery, latency  # loads DuckDB and Arrow
+    from analytics.opened import open_analytics
 
     query = LatencyQuery(
         workflow=workflow,
@@ -197,7 +198,8 @@ def report(
     )
     with options.open_recorder(db) as recorder:
         recorder.projector.catch_up()
-        found = latency(recorder.database, query)
+        with open_analytics(recorder) as analytics:
+            found = latency(analytics, query)
     if as_json:
         from cli.documents import report_document
 
