@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import Depends
@@ -31,8 +31,12 @@ from recorder.portable.copying import Copied
 from recorder.projections.runs import Run
 from recorder.recording import body_part
 from recorder.rerun import Again
+from recorder.store.engine import Database
 from recorder.store.log import run_events
 from recorder.store.views import Page, RunFilter
+
+_Query = TypeVar("_Query")
+_Answer = TypeVar("_Answer")
 
 _READ_EVENTS: Final = 64
 _PAGE_BYTES: Final = 1024 * 1024
@@ -153,6 +157,11 @@ class Service:
         """Latency of what is recorded by now."""
         self._catch_up()
         return latency(self._rec.database, query)
+
+    def ask(self, question: Callable[[Database, _Query], _Answer], query: _Query) -> _Answer:
+        """Any question about what is recorded by now."""
+        self._catch_up()
+        return question(self._rec.database, query)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.

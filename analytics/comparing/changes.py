@@ -108,7 +108,7 @@ class ChangesReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         query: What was asked.
-        changes: By workflow and node, whole runs first, in order of time.
+        changes: By workflow and node, whole runs last, in order of time.
         series: How many series were looked through.
         too_short: How many more have fewer than `LEAST_VALUES` values.
         left_out: How many groups more there are beyond the `MOST_GROUPS` with the most values.
