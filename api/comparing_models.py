@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from analytics.comparing.changes import Change, ChangesReport
-from analytics.comparing.compare import CompareReport
-from analytics.comparing.measures import Driver, GroupChange, MeasureChange
 from analytics.selection import Selection
 from api.answers import path_of_run
 from api.models import Model
 from api.times import Moment, rfc3339
+
+if TYPE_CHECKING:  # they load scipy
+    from analytics.comparing.changes import Change, ChangesReport
+    from analytics.comparing.compare import CompareReport
+    from analytics.comparing.measures import Driver, GroupChange, MeasureChange
 
 Verdict = Literal["better", "worse", "no evidence"]
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from pydantic import Field
 
-from analytics.comparing.changes import ChangesQuery
-from analytics.comparing.compare import BY, CompareQuery
-from analytics.comparing.measures import PERCENTILES
-from analytics.comparing.sides import MEASURES, Measure
+from analytics.comparing.queries import (
+    BY,
+    MEASURES,
+    PERCENTILES,
+    ChangesQuery,
+    CompareQuery,
+    Measure,
+    numbers,
+)
 from analytics.comparing.windows import Previous, two_sides
+from analytics.reporting.queries import ReportQuery
 from analytics.selection import Selection
-from api.parameters import Parameters
+from api.parameters import LatencyParameters, Parameters
 from api.times import MomentParameter
-from recorder.errors import BadQuery
 from recorder.projections.runs import RunStatus
 
 _PERCENTILES = ",".join(f"{percentile:g}" for percentile in PERCENTILES)
@@ -34,6 +40,27 @@ class _SelectionParameters(Parameters):
     def selected(self) -> dict[str, Any]:
         """The selection, by the names of its fields."""
         return {name: getattr(self, name) for name in Selection.__struct_fields__}
+
+
+class ReportParameters(LatencyParameters):
+    """What to report on, and as what."""
+
+    compare: Previous | None = Field(
+        None,
+        description="`previous`: compare with the window just before, of the same length; `since` is then "
+        "by default seven days ago.",
+    )
+    format: Literal["json", "html", "md"] = Field(
+        "json", description="JSON, one HTML file that needs nothing else, or Markdown."
+    )
+
+    def to_query(self) -> ReportQuery:
+        """The question.
+
+        Raises:
+            BadQuery: `by` makes no sense.
+        """
+        return ReportQuery(compare=self.compare, **msgspec.structs.asdict(super().to_query()))
 
 
 class ChangesParameters(_SelectionParameters):
@@ -99,15 +126,3 @@ class CompareParameters(_SelectionParameters):
 
     def _of(self, side: str) -> dict[str, Any]:
         return {name: getattr(self, side + name) for name in Selection.__struct_fields__}
-
-
-def numbers(field: str, text: str) -> tuple[float, ...]:
-    """Numbers with commas between.
-
-    Raises:
-        BadQuery: One of them is none.
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise BadQuery(field, "is not numbers with commas between") from None

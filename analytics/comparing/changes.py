@@ -12,42 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analytics.asking import Snapshot, snapshot
-from analytics.comparing.compare import MOST_GROUPS, check_names, check_percentiles
 from analytics.comparing.detecting import LEAST_VALUES, Break, breaks
 from analytics.comparing.drivers import Wanted, find_runs, find_steps
 from analytics.comparing.evidence import ERROR_RATE, Tested, judge
 from analytics.comparing.intervals import Sample
 from analytics.comparing.measures import (
-    PERCENTILES,
     Driver,
     PercentileChange,
     change_of_measure,
 )
-from analytics.comparing.sides import MEASURES, Group, Measure, in_order, pieces
-from analytics.selection import Selection
+from analytics.comparing.queries import ChangesQuery, Measure
+from analytics.comparing.sides import MOST_GROUPS, Group, in_order, pieces
 from recorder.store.engine import Database
 
 MOST_LOOKED_AT: Final = 200_000
 """Values of a series; of a longer one every second, third, … is looked at. Percentiles are of all."""
-
-
-class ChangesQuery(Selection, frozen=True, kw_only=True):
-    """What to look through.
-
-    Attributes:
-        measure: Of steps; of runs it is always their duration.
-        percentiles: To tell before and after; each between 0 and 100, both excluded.
-
-    Raises:
-        BadQuery: A part of it makes no sense; its field is named.
-    """
-
-    measure: Measure = "duration"
-    percentiles: tuple[float, ...] = PERCENTILES
-
-    def __post_init__(self) -> None:
-        check_names("measure", (self.measure,), MEASURES)
-        check_percentiles(self.percentiles)
 
 
 class BeforeAfter(msgspec.Struct, frozen=True, kw_only=True):

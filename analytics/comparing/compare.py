@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
@@ -12,15 +11,14 @@ from analytics.comparing.drivers import find_runs, find_steps, wanted_of
 from analytics.comparing.evidence import ERROR_RATE, Verdict, judge
 from analytics.comparing.intervals import Sample
 from analytics.comparing.measures import (
-    PERCENTILES,
     GroupChange,
     change_of_failures,
     change_of_measure,
 )
+from analytics.comparing.queries import CompareQuery, Measure
 from analytics.comparing.sides import (
-    MEASURES,
+    MOST_GROUPS,
     Group,
-    Measure,
     Outcomes,
     in_order,
     run_outcomes,
@@ -28,56 +26,7 @@ from analytics.comparing.sides import (
     step_outcomes,
     step_samples,
 )
-from analytics.latency import DIMENSIONS, Dimension
-from analytics.selection import Selection
-from recorder.errors import BadQuery
 from recorder.store.engine import Database
-
-BY: Final[tuple[Dimension, ...]] = ("workflow", "node")
-MOST_PERCENTILES: Final = 20
-MOST_GROUPS: Final = 1_000
-
-
-class CompareQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What to compare.
-
-    Attributes:
-        a, b: The two sides; b is looked at for what is better or worse than in a. Runs in both weaken
-            the evidence for any change.
-        by: Dimensions that tell groups of steps apart. Runs are always told apart by workflow.
-        measures: Of steps; of runs it is always their duration.
-        percentiles: Each between 0 and 100, both excluded.
-
-    Raises:
-        BadQuery: A part of it makes no sense; its field is named.
-    """
-
-    a: Selection
-    b: Selection
-    by: tuple[Dimension, ...] = BY
-    measures: tuple[Measure, ...] = MEASURES
-    percentiles: tuple[float, ...] = PERCENTILES
-
-    def __post_init__(self) -> None:
-        check_names("by", self.by, DIMENSIONS)
-        check_names("measures", self.measures, MEASURES)
-        check_percentiles(self.percentiles)
-        if self.a == self.b:
-            raise BadQuery("b", "selects the same as a")
-
-
-def check_names(field: str, names: Sequence[str], known: Sequence[str]) -> None:
-    """Raises BadQuery unless these are some of the known names, each once."""
-    if not names or not set(names) <= set(known) or len(set(names)) != len(names):
-        raise BadQuery(field, f"names each of {', '.join(known)} at most once, and one at least")
-
-
-def check_percentiles(percentiles: Sequence[float]) -> None:
-    """Raises BadQuery unless they are some, and between 0 and 100."""
-    if not 1 <= len(percentiles) <= MOST_PERCENTILES or len(set(percentiles)) != len(percentiles):
-        raise BadQuery("percentiles", f"are 1 to {MOST_PERCENTILES} different numbers")
-    if not all(0 < percentile < 100 for percentile in percentiles):
-        raise BadQuery("percentiles", "lie between 0 and 100")
 
 
 class CompareReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ import msgspec
 from analytics.asking import Snapshot
 from analytics.comparing.evidence import Verdict
 from analytics.comparing.measures import Driver, GroupChange, MeasureChange, PercentileChange
-from analytics.comparing.sides import Group, Measure
+from analytics.comparing.queries import Measure
+from analytics.comparing.sides import Group
 from analytics.latency import DIMENSIONS, Dimension
 
 MOST: Final = 5

@@ -12,9 +12,9 @@ from scipy import stats
 
 from analytics.comparing.evidence import LEAST_RUNS, Tested, Verdict, overall
 from analytics.comparing.intervals import Sample, change_of_percentile, change_of_rate
-from analytics.comparing.sides import Group, Measure, Outcomes
+from analytics.comparing.queries import Measure
+from analytics.comparing.sides import Group, Outcomes
 
-PERCENTILES: Final = (50.0, 90.0, 95.0, 99.0)
 _MOST_RANKED: Final = 50_000
 """Values a side that are ranked for the shift; of more, as many at even ranks stand for all."""
 

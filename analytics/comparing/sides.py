@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from analytics.asking import Snapshot
 from analytics.comparing.intervals import Sample
+from analytics.comparing.queries import Measure
 from analytics.latency import Dimension
 
-Measure = Literal["duration", "inference", "overhead"]
-MEASURES: Final[tuple[Measure, ...]] = get_args(Measure)
+MOST_GROUPS: Final = 1_000
+"""Of an answer: the largest."""
 _MOST_AT_ONCE: Final = 3_000_000
 """Steps whose values are asked for together."""
 

@@ -1,17 +1,17 @@
-"""What got better or worse, and when."""
+"""What got better or worse, and when; and the whole report."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from analytics.comparing.changes import changes
-from analytics.comparing.compare import compare
 from api import answers, openapi
 from api.comparing_models import ChangesModel, CompareModel
-from api.comparing_parameters import ChangesParameters, CompareParameters
+from api.comparing_parameters import ChangesParameters, CompareParameters, ReportParameters
 from api.reading import ServiceOf
+from api.report_models import ReportModel, report_answer
 from recorder.clock import SystemClock
 from recorder.errors import BadQuery
 
@@ -29,6 +29,8 @@ router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
 )
 def compare_sides(service: ServiceOf, wanted: Annotated[CompareParameters, Query()]) -> Response:
     """The comparison."""
+    from analytics.comparing.compare import compare  # scipy takes a second to load
+
     query = wanted.to_query(SystemClock().now_us())
     return answers.json(CompareModel.of(service.ask(compare, query)))
 
@@ -43,4 +45,23 @@ def compare_sides(service: ServiceOf, wanted: Annotated[CompareParameters, Query
 )
 def find_changes(service: ServiceOf, wanted: Annotated[ChangesParameters, Query()]) -> Response:
     """The changes."""
+    from analytics.comparing.changes import changes  # scipy takes a second to load
+
     return answers.json(ChangesModel.of(service.ask(changes, wanted.to_query())))
+
+
+@router.get(
+    "/report",
+    summary="Report on a window",
+    description="Throughput, percentiles, errors, where the time goes, what got better or worse, changes "
+    "over time and the slowest runs, of one state of the log. As JSON, or as a document to read: "
+    "`text/html` or `text/markdown`.",
+    response_model=ReportModel,
+    responses=openapi.answers(200, "WINDOW_REPORT", BadQuery),
+)
+def report(service: ServiceOf, wanted: Annotated[ReportParameters, Query()]) -> Response:
+    """The report."""
+    from analytics.reporting.composing import compose  # scipy takes a second to load
+
+    ask = partial(compose, now_us=SystemClock().now_us())
+    return report_answer(service.ask(ask, wanted.to_query()), wanted.format)

@@ -11,12 +11,12 @@ from analytics.comparing import changes as module
 from analytics.comparing.changes import (
     BeforeAfter,
     Change,
-    ChangesQuery,
     ChangesReport,
     changes,
     changes_in,
 )
 from analytics.comparing.measures import Driver
+from analytics.comparing.queries import ChangesQuery
 from recorder.bootstrap import Recorder
 from recorder.errors import BadQuery
 from tests.analytics.tables import MINUTE_US, a_run, a_step, asked

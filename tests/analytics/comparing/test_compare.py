@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from analytics.comparing.compare import CompareQuery, CompareReport, compare, compare_snapshots
+from analytics.comparing.compare import CompareReport, compare, compare_snapshots
 from analytics.comparing.measures import (
     Driver,
     GroupChange,
@@ -16,6 +16,7 @@ from analytics.comparing.measures import (
     RateChange,
     Shift,
 )
+from analytics.comparing.queries import CompareQuery
 from analytics.selection import Selection
 from recorder.bootstrap import Recorder
 from recorder.errors import BadQuery

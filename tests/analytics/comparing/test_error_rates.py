@@ -16,12 +16,12 @@ from analytics.comparing.detecting import breaks
 from analytics.comparing.evidence import judge
 from analytics.comparing.intervals import Sample
 from analytics.comparing.measures import (
-    PERCENTILES,
     MeasureChange,
     RateChange,
     change_of_failures,
     change_of_measure,
 )
+from analytics.comparing.queries import PERCENTILES
 from analytics.comparing.sides import Outcomes
 from tests.trust.soak import rounds
 
