@@ -18,6 +18,7 @@ from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
 from api.routes import (
+    comparing,
     definitions,
     diff,
     health,
@@ -38,6 +39,7 @@ _ROUTERS: Final = (
     health.router,
     ingest.router,
     latency.router,
+    comparing.router,
     diff.router,
     portable.router,
     streams.router,

@@ -81,11 +81,13 @@ Instance = Annotated[
 ]
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
+    """What all have in common: nothing but what they name is taken."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class RunsParameters(_Parameters):
+class RunsParameters(Parameters):
     """Which runs to list; all filters have to hold."""
 
     workflow: str | None = Field(None, description="Exact endpoint id.")
@@ -113,7 +115,7 @@ class RunsParameters(_Parameters):
         )
 
 
-class EventsParameters(_Parameters):
+class EventsParameters(Parameters):
     """Which events of a run."""
 
     after: int = Field(-1, description="Events with a `seq` above this.", ge=-1, le=MAX_INTEGER)
@@ -121,14 +123,14 @@ class EventsParameters(_Parameters):
     frames: bool = Field(False, description="Whether to add the bytes of every frame, in base64.")
 
 
-class DiffParameters(_Parameters):
+class DiffParameters(Parameters):
     """Which runs to compare."""
 
     a: str = Field(description="The run to compare with.")
     b: str = Field(description="The run to compare.")
 
 
-class IngestParameters(_Parameters):
+class IngestParameters(Parameters):
     """What is to be known of an event stream that is sent in; lines tell it themselves."""
 
     workflow: str | None = Field(
@@ -143,7 +145,7 @@ class IngestParameters(_Parameters):
     )
 
 
-class LatencyParameters(_Parameters):
+class LatencyParameters(Parameters):
     """What to measure, and what to tell apart."""
 
     workflow: str | None = Field(None, description="Exact endpoint id.")
@@ -172,7 +174,7 @@ class LatencyParameters(_Parameters):
         )
 
 
-class ReplayParameters(_Parameters):
+class ReplayParameters(Parameters):
     """How to play a run."""
 
     speed: str = Field(
@@ -201,7 +203,7 @@ class ReplayParameters(_Parameters):
         )
 
 
-class FollowParameters(_Parameters):
+class FollowParameters(Parameters):
     """Which events of the log."""
 
     after: Whole | None = Field(

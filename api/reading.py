@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import Depends
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from analytics.latency import LatencyQuery, LatencyReport, latency
-from analytics.opened import open_analytics
+from analytics.opened import Analytics, open_analytics
 from analytics.segments.catalog import RUNS_AND_STEPS, read_exported
 from analytics.segments.worker import Worker
 from api.background import BackgroundRun, BackgroundRuns
@@ -36,6 +36,9 @@ from recorder.recording import body_part
 from recorder.rerun import Again
 from recorder.store.log import run_events
 from recorder.store.views import Page, RunFilter
+
+_Query = TypeVar("_Query")
+_Answer = TypeVar("_Answer")
 
 _READ_EVENTS: Final = 64
 _PAGE_BYTES: Final = 1024 * 1024
@@ -161,6 +164,11 @@ class Service:
         """Latency of what is recorded by now."""
         self._catch_up()
         return latency(self.analytics, query)
+
+    def ask(self, question: Callable[[Analytics, _Query], _Answer], query: _Query) -> _Answer:
+        """Any question about what is recorded by now."""
+        self._catch_up()
+        return question(self.analytics, query)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.

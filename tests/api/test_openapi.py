@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import comparison_models, models, problems
+from api import comparing_models, comparison_models, models, problems, report_models
 from api.app import create_app
 from api.problems import Problem
 from recorder import lines, sse
@@ -19,7 +19,7 @@ from tests.builders import one_step_run
 
 MODELS: dict[str, type[BaseModel]] = {
     name: model
-    for module in (models, comparison_models)
+    for module in (models, comparison_models, comparing_models, report_models)
     for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
 }
@@ -60,6 +60,9 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "post /api/v1/events",
         "put /api/v1/recorders/{instance}",
         "get /api/v1/latency",
+        "get /api/v1/analytics/compare",
+        "get /api/v1/analytics/changes",
+        "get /api/v1/analytics/report",
         "post /api/v1/webhooks/fal",
     }
     for name, operation in operations(document):

@@ -34,7 +34,9 @@ class Points:
 
 
 @contextmanager
-def watched(segmented: Segmented, points: Points, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def watched(
+    segmented: Segmented, points: Points, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """Every statement, every rename and every deletion is a point."""
     engine = segmented.rec.database.engine
     event.listen(engine, "before_cursor_execute", points)
