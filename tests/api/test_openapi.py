@@ -10,7 +10,14 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import comparing_models, comparison_models, models, problems, report_models
+from api import (
+    comparing_models,
+    comparison_models,
+    ingest_models,
+    models,
+    problems,
+    report_models,
+)
 from api.app import create_app
 from api.problems import Problem
 from recorder import lines, sse
@@ -19,7 +26,7 @@ from tests.builders import one_step_run
 
 MODELS: dict[str, type[BaseModel]] = {
     name: model
-    for module in (models, comparison_models, comparing_models, report_models)
+    for module in (models, comparison_models, comparing_models, ingest_models, report_models)
     for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
 }
