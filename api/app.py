@@ -24,6 +24,7 @@ from api.routes import (
     latency,
     portable,
     runs,
+    sql,
     streams,
     webhooks,
 )
@@ -43,6 +44,7 @@ _ROUTERS: Final = (
     runs.router,
     definitions.router,
     webhooks.router,
+    sql.router,
 )
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
@@ -77,6 +79,7 @@ def create_app(
             await proxy.close()
             capture.close()
             await run_in_threadpool(service.background.close, grace_s)
+            await run_in_threadpool(service.console.close)
 
     app = FastAPI(
         title="fal flight recorder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import IO, Annotated, Any, Final
@@ -11,6 +12,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from analytics.console import Answer, Console, Query
 from analytics.latency import LatencyQuery, LatencyReport, latency
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
@@ -61,6 +63,7 @@ class Service:
         live: Follows the log.
         streams: All streams being sent.
         stage: Plays runs again.
+        console: Answers queries in SQL.
         ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
@@ -70,6 +73,7 @@ class Service:
         self.streams = Streams()
         self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
+        self.console = Console(rec.database)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
@@ -153,6 +157,11 @@ class Service:
         """Latency of what is recorded by now."""
         self._catch_up()
         return latency(self._rec.database, query)
+
+    def ask(self, query: Query, into: IO[bytes], cancelled: threading.Event) -> Answer:
+        """Answers a query in SQL; see `Console.ask`."""
+        self._catch_up()
+        return self.console.ask(query, into, cancelled=cancelled)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.

@@ -15,7 +15,17 @@ import typer
 from typer import Abort
 from typer.exceptions import TyperException
 
-from cli.commands import doctor, files, journal, listing, record, replaying, servers, trial
+from cli.commands import (
+    doctor,
+    files,
+    journal,
+    listing,
+    querying,
+    record,
+    replaying,
+    servers,
+    trial,
+)
 from cli.errors import CliError
 from cli.output import StdoutClosed
 from cli.text import plain
@@ -36,7 +46,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, replaying, listing, files, journal, doctor, servers, trial):
+for module in (record, replaying, listing, querying, files, journal, doctor, servers, trial):
     module.register(app)
 
 
