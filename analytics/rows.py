@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Select, bindparam, case, func, select
 
 from analytics.schema import EVENTS, RUNS, STEPS
 from analytics.selection import Selection
@@ -16,8 +16,9 @@ from recorder.store.generations import Checkpoint
 from recorder.store.tables import events, runs, steps
 
 ROWS: Final = 5_000
-EVENT_ROWS: Final = 500
-"""Frames may be large, so these batches are small."""
+EVENT_ROWS: Final = 1_000
+SHORT_BYTES: Final = 4 * 1024
+"""Longer frames are read one by one: drivers take many rows into memory before they hand out the first."""
 
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 """A batch of events ends early once its frames come to this."""
@@ -62,9 +63,17 @@ def batches_of(
 
 
 def _select_events(checkpoint: Checkpoint, selection: Selection) -> Select[Any]:
-    columns = [events.c[name] for name in EVENTS.names if name != "frame_bytes"]
+    """The query for events: long frames left out, and the frame's size last.
+
+    Both databases tell the length of a frame without reading it.
+    """
+    size = func.length(events.c.frame)
+    short = case((size <= SHORT_BYTES, events.c.frame)).label("frame")
+    columns = [events.c[name] for name in EVENTS.names if not name.startswith("frame")]
     query = (
-        select(*columns).where(events.c.position <= checkpoint.position).order_by(events.c.position)
+        select(*columns, size.label("frame_bytes"), short)
+        .where(events.c.position <= checkpoint.position)
+        .order_by(events.c.position)
     )
     if selection.node is not None:
         query = query.where(events.c.node_id == lift(selection.node))
@@ -80,12 +89,15 @@ def _select_events(checkpoint: Checkpoint, selection: Selection) -> Select[Any]:
 
 def _event_batches(connection: Connection, query: Select[Any]) -> Iterator[pa.RecordBatch]:
     options = {"yield_per": EVENT_ROWS}
-    held: list[Row[Any]] = []
+    held: list[tuple[Any, ...]] = []
     held_bytes = 0
     with connection.execute(query, execution_options=options) as result:
         for row in result:
-            held.append(row)
-            held_bytes += len(row.frame or b"")
+            *others, frame_bytes, frame = row
+            if frame is None and frame_bytes is not None:
+                frame = connection.execute(_FRAME, {"position": row.position}).scalar_one()
+            held.append((*others, frame_bytes, frame))
+            held_bytes += frame_bytes or 0
             if len(held) == EVENT_ROWS or held_bytes >= MAX_BATCH_BYTES:
                 yield _event_batch(held)
                 held, held_bytes = [], 0
@@ -93,10 +105,10 @@ def _event_batches(connection: Connection, query: Select[Any]) -> Iterator[pa.Re
         yield _event_batch(held)
 
 
-def _event_batch(rows: list[Row[Any]]) -> pa.RecordBatch:
-    columns = {
-        name: [getattr(row, name) for row in rows] for name in EVENTS.names if name != "frame_bytes"
-    }
-    columns["frame_bytes"] = [None if frame is None else len(frame) for frame in columns["frame"]]
-    arrays = [pa.array(columns[field.name], field.type) for field in EVENTS]
+def _event_batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)]
     return pa.record_batch(arrays, schema=EVENTS)
+
+
+_FRAME: Final = select(events.c.frame).where(events.c.position == bindparam("position"))

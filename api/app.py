@@ -19,6 +19,7 @@ from api.reading import Service
 from api.routes import (
     definitions,
     diff,
+    exports,
     health,
     ingest,
     latency,
@@ -45,6 +46,7 @@ _ROUTERS: Final = (
     definitions.router,
     webhooks.router,
     sql.router,
+    exports.router,
 )
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.

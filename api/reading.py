@@ -12,8 +12,11 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from analytics.console import Answer, Console, Query
+from analytics.console.asked import Answer, Query
+from analytics.console.console import Console
+from analytics.exporting import Export, Format, Relation
 from analytics.latency import LatencyQuery, LatencyReport, latency
+from analytics.selection import Selection
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
 from api.live import Live
@@ -162,6 +165,11 @@ class Service:
         """Answers a query in SQL; see `Console.ask`."""
         self._catch_up()
         return self.console.ask(query, into, cancelled=cancelled)
+
+    def export_rows(self, relation: Relation, form: Format, selection: Selection) -> Export:
+        """Runs, steps or events as a file; see `Export`."""
+        self._catch_up()
+        return Export(self._rec.database, relation, form, selection)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.

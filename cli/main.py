@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 
 from cli.commands import (
     doctor,
+    extracting,
     files,
     journal,
     listing,
@@ -46,7 +47,18 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, replaying, listing, querying, files, journal, doctor, servers, trial):
+for module in (
+    record,
+    replaying,
+    listing,
+    querying,
+    files,
+    extracting,
+    journal,
+    doctor,
+    servers,
+    trial,
+):
     module.register(app)
 
 

@@ -18,6 +18,11 @@ PIECE_BYTES: Final = 256 * 1024
 Send = Callable[[memoryview], object]
 
 
+def dated(schema: pa.Schema, as_of_position: int) -> pa.Schema:
+    """A schema whose metadata says what log position its rows are derived from."""
+    return schema.with_metadata({b"as_of_position": str(as_of_position).encode()})
+
+
 class Sheet:
     """The columns of an answer.
 
@@ -33,8 +38,7 @@ class Sheet:
     ) -> None:
         self.names = list(names)
         self.types = list(types)
-        told = {b"as_of_position": str(as_of_position).encode()}
-        self.schema = schema.with_metadata(told)
+        self.schema = dated(schema, as_of_position)
         self.as_of_position = as_of_position
 
 
@@ -140,14 +144,14 @@ class JsonWriter:
 class CsvWriter:
     """RFC 4180, with a line of names; text is quoted, numbers are not, unknown is nothing at all."""
 
-    def __init__(self, sheet: Sheet, out: Pieces) -> None:
-        self._writer = pa.csv.CSVWriter(out, sheet.schema)
+    def __init__(self, schema: pa.Schema, out: Pieces) -> None:
+        self._writer = pa.csv.CSVWriter(out, schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """See `Writer`."""
         self._writer.write_batch(batch)
 
-    def end(self, _: Answer, /) -> None:
+    def end(self, _: object = None, /) -> None:
         """See `Writer`."""
         self._writer.close()
 
@@ -157,9 +161,9 @@ class ParquetWriter:
 
     _ROW_GROUP_BYTES: Final = 16 * 1024 * 1024
 
-    def __init__(self, sheet: Sheet, out: Pieces) -> None:
-        self._writer = pa.parquet.ParquetWriter(out, sheet.schema, compression="zstd")
-        self._schema = sheet.schema
+    def __init__(self, schema: pa.Schema, out: Pieces) -> None:
+        self._writer = pa.parquet.ParquetWriter(out, schema, compression="zstd")
+        self._schema = schema
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
 
@@ -175,7 +179,7 @@ class ParquetWriter:
         self._writer.write_table(pa.Table.from_batches(batches, self._schema))
         self._held, self._held_bytes = [], 0
 
-    def end(self, _: Answer, /) -> None:
+    def end(self, _: object = None, /) -> None:
         """See `Writer`."""
         if self._held:
             self._write_group()
@@ -185,21 +189,26 @@ class ParquetWriter:
 class ArrowWriter:
     """An Arrow IPC stream; `as_of_position` is in its schema's metadata."""
 
-    def __init__(self, sheet: Sheet, out: Pieces) -> None:
-        self._writer = pa.ipc.new_stream(out, sheet.schema)
+    def __init__(self, schema: pa.Schema, out: Pieces) -> None:
+        self._writer = pa.ipc.new_stream(out, schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """See `Writer`."""
         self._writer.write_batch(batch)
 
-    def end(self, _: Answer, /) -> None:
+    def end(self, _: object = None, /) -> None:
         """See `Writer`."""
         self._writer.close()
 
 
-WRITERS: Final[dict[Form, Callable[[Sheet, Pieces], Writer]]] = {
-    "json": JsonWriter,
-    "csv": CsvWriter,
-    "parquet": ParquetWriter,
-    "arrow": ArrowWriter,
-}
+def writer_of(form: Form, sheet: Sheet, out: Pieces) -> Writer:
+    """What writes an answer in a form."""
+    match form:
+        case "json":
+            return JsonWriter(sheet, out)
+        case "csv":
+            return CsvWriter(sheet.schema, out)
+        case "parquet":
+            return ParquetWriter(sheet.schema, out)
+        case "arrow":
+            return ArrowWriter(sheet.schema, out)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 import time
+from importlib.abc import MetaPathFinder
 from typing import IO, Final
 
 import duckdb
@@ -18,7 +20,7 @@ from analytics.console.asked import Answer, Done, Failed, Fed, Needed, Query, Su
 from analytics.console.casting import expression
 from analytics.console.confinement import confine
 from analytics.console.engine import connected, lock, needed, read_statement
-from analytics.console.forms import WRITERS, Pieces, Sheet
+from analytics.console.forms import Pieces, Sheet, writer_of
 from analytics.console.pipe import hear, hear_query, say, say_piece
 
 IDLE_S: Final = 300
@@ -31,6 +33,7 @@ _MAX_MESSAGE_CHARACTERS: Final = 4_000
 def main() -> None:
     """Answers one query."""
     os.chdir("/")
+    sys.meta_path.insert(0, _Absent())
     incoming, outgoing = _take_over(0, "rb"), _take_over(1, "wb")
     connection = connected()
     if not select.select([incoming], [], [], IDLE_S)[0]:
@@ -47,6 +50,15 @@ def main() -> None:
     except Exception as error:  # whatever it is, we are asked to say so
         say(outgoing, _failed(error))
     os._exit(0)  # DuckDB's threads may still be at it
+
+
+class _Absent(MetaPathFinder):
+    """Says that there are no data frames: DuckDB and Arrow load what makes them, only to look for some."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """See `MetaPathFinder`."""
+        if name in ("pandas", "polars"):
+            raise ModuleNotFoundError(name)
 
 
 def _take_over(number: int, mode: str) -> IO[bytes]:
@@ -77,7 +89,7 @@ def _answer(
     reader = relation.select(", ".join(select_list)).to_arrow_reader(_BATCH_ROWS)
     sheet = Sheet(relation.columns, relation.types, reader.schema, as_of_position)
     out = Pieces(lambda piece: say_piece(outgoing, piece))
-    writer = WRITERS[query.format](sheet, out)
+    writer = writer_of(query.format, sheet, out)
     rows = 0
     truncated = False
     for batch in reader:

@@ -19,7 +19,7 @@ from cli.writing import STDOUT, write_out
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from analytics.console import Answer, Form, Query
+    from analytics.console.asked import Answer, Form, Query
 
 _WRONG: Final = 2
 _PIECE_BYTES: Final = 256 * 1024
@@ -71,7 +71,8 @@ def sql(
     db: options.Db = None,
 ) -> int:
     """Ask in SQL: DuckDB over the views runs, steps and events, in a process that reaches nothing else."""
-    from analytics.console import Console, Limits, Query  # loads Arrow
+    from analytics.console.asked import Limits, Query
+    from analytics.console.console import Console  # loads Arrow
     from recorder.errors import BadSql
 
     rows = rows if rows is not None else _TABLE_ROWS if form is Format.table else 1_000_000

@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from analytics.console import Answer, Console, Limits, Query, engine
+from analytics.console import engine
+from analytics.console.asked import Answer, Limits, Query
+from analytics.console.console import Console
 from analytics.console.process import Worker
 from analytics.schema import EVENTS, RUNS, STEPS
 from recorder.bootstrap import Recorder
