@@ -180,14 +180,19 @@ def _object(text: str, item: str) -> dict[str, Any]:
 
 
 def changes(given: list[str]) -> dict[str, Any]:
-    """Reads `--set` values, each `key=value` as for `--input`; later ones win.
+    """Reads `--set` values; see `pairs`."""
+    return pairs(given, "--set")
+
+
+def pairs(given: list[str], option: str) -> dict[str, Any]:
+    """Reads an option's values, each `key=value` as for `--input`; later ones win.
 
     Raises:
         CliError: One of them is not.
     """
     read: dict[str, Any] = {}
     for item in given:
-        read |= _pair(item, "--set", "is not key=value")
+        read |= _pair(item, option, "is not key=value")
     return read
 
 
