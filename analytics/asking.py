@@ -50,7 +50,7 @@ class Snapshot:
         """
         try:
             return self._ask(text_of(question), parameters or {})
-        except duckdb.Error:
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException):
             if self._without_files is None:
                 raise
             # A segment may have been deleted or damaged behind our back; SQL has all there is in it.

@@ -15,6 +15,7 @@ from bench import (
     rebuilding,
     replaying,
     rhythm,
+    segments,
     tailing,
     visible,
 )
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "replaying": replaying.results,
     "rhythm": rhythm.results,
     "tailing": tailing.results,
+    "segments": segments.results,
 }
 
 
