@@ -7,28 +7,22 @@ and reaches no network and no file but the segments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from analytics import engine
+from analytics.opened import Analytics, Relations
 from analytics.selection import Selection
-from analytics.tail import read_runs, read_steps
 from recorder.store.engine import Database
-from recorder.store.generations import RUNS, read_checkpoint
 
-_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,  # else a query may read any variable of ours by name
-    "temp_directory": "",
-    "lock_configuration": True,
-}
+Source = Database | Analytics
+"""What can be asked: a database alone, or with its segments."""
 
 
 class Snapshot:
@@ -38,9 +32,15 @@ class Snapshot:
         as_of_position: The log position every answer is derived from.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, as_of_position: int) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        as_of_position: int,
+        without_files: Callable[[], Relations] | None = None,
+    ) -> None:
         self._connection = connection
         self.as_of_position = as_of_position
+        self._without_files = without_files
 
     def ask(self, question: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """Asks a question by the name of its file.
@@ -48,7 +48,18 @@ class Snapshot:
         Returns:
             The answer: rows in the question's order, columns by the names its file documents.
         """
-        relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
+        try:
+            return self._ask(text_of(question), parameters or {})
+        except duckdb.Error:
+            if self._without_files is None:
+                raise
+            # A segment may have been deleted or damaged behind our back; SQL has all there is in it.
+            self._connection, self.as_of_position, _ = self._without_files()
+            self._without_files = None
+            return self._ask(text_of(question), parameters or {})
+
+    def _ask(self, text: str, parameters: Mapping[str, object]) -> pa.Table:
+        relation = self._connection.sql(text, params=dict(parameters))
         answer: pa.Table = relation.to_arrow_table()
         return answer
 
@@ -61,30 +72,42 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(database: Database, selection: Selection) -> Iterator[Snapshot]:
+def snapshot(
+    source: Source, selection: Selection, *, with_events: bool = False
+) -> Iterator[Snapshot]:
     """Opens what is recorded by now and selected.
 
-    One transaction reads the checkpoint and the rows, so it is one state of the live generation,
-    whatever the projector or a rebuild does meanwhile. With a node or an app selected, `steps` has
-    those steps only and `runs` the runs that have one of them.
+    One transaction reads what counts and the rows that are in no segment, so it is one state of the
+    live generation, whatever the projector, an exporter or a rebuild does meanwhile. With a node or an app
+    selected, `steps` has those steps only and `runs` the runs that have one of them.
+
+    Args:
+        source: What is recorded; a database alone is read without its segments.
+        selection: What to narrow the relations to.
+        with_events: Whether there is a relation `events`.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with database.reading() as connection:
-        checkpoint = read_checkpoint(connection, RUNS)
-        tables = {
-            "runs": read_runs(connection, checkpoint.generation, selection),
-            "steps": read_steps(connection, checkpoint.generation, selection),
-        }
-    with answering(tables, as_of_position=checkpoint.position) as opened:
-        yield opened
+    with ExitStack() as opened:
+        if isinstance(source, Database):
+            source = opened.enter_context(Analytics(source))
+        relations = opened.enter_context(source.opened(selection, with_events=with_events))
+
+        def without_files() -> Relations:
+            source.tell_damage()
+            return opened.enter_context(
+                source.opened(selection, with_events=with_events, from_files=False)
+            )
+
+        again = without_files if relations.from_files else None
+        yield Snapshot(relations.connection, relations.as_of_position, again)
 
 
 @contextmanager
 def answering(tables: Mapping[str, pa.Table], *, as_of_position: int = 0) -> Iterator[Snapshot]:
     """A snapshot of these tables."""
-    connection = duckdb.connect(":memory:", config=_CONFIG)
+    connection = engine.connect(None)
     try:
         for name, table in tables.items():
             connection.register(name, table)

@@ -7,10 +7,9 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from analytics.asking import Snapshot, snapshot
+from analytics.asking import Snapshot, Source, snapshot
 from analytics.selection import Selection
 from recorder.errors import BadQuery
-from recorder.store.engine import Database
 
 Dimension = Literal["workflow", "node", "app"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
@@ -105,13 +104,13 @@ class LatencyReport(msgspec.Struct, frozen=True):
     as_of_position: int
 
 
-def latency(database: Database, query: LatencyQuery) -> LatencyReport:
+def latency(source: Source, query: LatencyQuery) -> LatencyReport:
     """Measures what is projected by now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with snapshot(database, query) as opened:
+    with snapshot(source, query) as opened:
         return latency_in(opened, query.by)
 
 

@@ -237,6 +237,8 @@ HEALTH: Final[dict[str, Any]] = {
     "projection_position": 1205,
     "lag_events": 0,
     "projection_failure": None,
+    "columns_position": 1180,
+    "columns_failure": None,
 }
 INDEX: Final[dict[str, Any]] = {
     "name": "fal flight recorder",

@@ -495,6 +495,12 @@ class HealthModel(Model):
     projection_position: int | None = Field(description="How far runs and steps have come.")
     lag_events: int | None = Field(description="The difference of the two.")
     projection_failure: str | None = Field(description="Where the projection stopped, if it did.")
+    columns_position: int | None = Field(
+        description="How far segments have come; null where there are none. Answers never wait for them."
+    )
+    columns_failure: str | None = Field(
+        description="Why segments are not kept up, if they are not."
+    )
 
 
 class IndexModel(Model):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 from urllib.parse import unquote
 
-from fastapi import Depends, Path
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from analytics.latency import DIMENSIONS, LatencyQuery
 from api.cursor import MAX_INTEGER
@@ -34,6 +35,39 @@ def _run_id(
 
 
 MAX_GAP_S: Final = 86_400.0
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
+
+
+def _whole(value: object) -> object:
+    """Digits and nothing else: pydantic would take `1_0`, `+1`, `1.0` and blanks around it as well."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value) is None:
+        raise ValueError("is a whole number in digits")
+    return value
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
+        raise ValueError("is a number in digits, with a point or without")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Decimal = Annotated[float, BeforeValidator(_decimal)]
+
+
+def once(request: Request) -> None:
+    """Refuses what is told twice, for nobody knows which one is meant.
+
+    Raises:
+        BadQuery: A parameter or the last id is there more than once; it is named.
+    """
+    told = [name for name, _ in request.query_params.multi_items()]
+    told += [name for name in request.headers if name == "last-event-id"]
+    for name in told:
+        if told.count(name) > 1:
+            raise BadQuery(name[:200], "is given more than once")
+
 
 RunId = Annotated[str, Depends(_run_id)]
 
@@ -148,8 +182,8 @@ class ReplayParameters(Parameters):
         description="1 for the original rhythm, 2 for twice as fast, `max` for as fast as it goes.",
         max_length=32,
     )
-    from_seq: int = Field(0, description="Begin with this event.", ge=0, le=MAX_INTEGER)
-    max_gap: float | None = Field(
+    from_seq: Whole = Field(0, description="Begin with this event.", ge=0, le=MAX_INTEGER)
+    max_gap: Decimal | None = Field(
         None, description="Cut longer waits to so many seconds.", ge=0, le=MAX_GAP_S
     )
     raw: bool = Field(False, description="The exact bytes, with status and faults.")
@@ -172,7 +206,7 @@ class ReplayParameters(Parameters):
 class FollowParameters(Parameters):
     """Which events of the log."""
 
-    after: int | None = Field(
+    after: Whole | None = Field(
         None, description="Events above this position; else from now on.", ge=0, le=MAX_INTEGER
     )
     request_id: str | None = Field(None, description="Of this run.")
@@ -197,6 +231,6 @@ class FollowParameters(Parameters):
 def _last_id(value: str | None) -> int | None:
     if value is None or value == "":
         return None
-    if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > MAX_INTEGER:
+    if _DIGITS.fullmatch(value) is None or int(value) > MAX_INTEGER:
         raise BadQuery("last-event-id", "is not the id of an event")
     return int(value)

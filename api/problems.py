@@ -249,6 +249,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         title="Pages of this origin may not use the proxy",
         example=own.OriginRefused(),
     ),
+    own.HostRefused: Kind(
+        status=421,
+        slug="host-refused",
+        title="Not a name of this recorder",
+        example=own.HostRefused(),
+    ),
     own.NothingRecorded: Kind(
         status=404,
         slug="nothing-recorded",

@@ -11,7 +11,11 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from analytics.asking import Source
 from analytics.latency import LatencyQuery, LatencyReport, latency
+from analytics.opened import open_analytics
+from analytics.segments.catalog import RUNS_AND_STEPS, read_exported
+from analytics.segments.worker import Worker
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
 from api.live import Live
@@ -31,7 +35,6 @@ from recorder.portable.copying import Copied
 from recorder.projections.runs import Run
 from recorder.recording import body_part
 from recorder.rerun import Again
-from recorder.store.engine import Database
 from recorder.store.log import run_events
 from recorder.store.views import Page, RunFilter
 
@@ -51,10 +54,11 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the log and the projection have come; None where the log does not answer."""
+    """How far the log, the projection and the segments have come; None where the log does not answer."""
 
     log_position: int | None = None
     projection_position: int | None = None
+    columns_position: int | None = None
 
 
 class Service:
@@ -65,6 +69,8 @@ class Service:
         live: Follows the log.
         streams: All streams being sent.
         stage: Plays runs again.
+        analytics: What questions are asked of.
+        columns: Keeps its segments up.
         ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
@@ -74,6 +80,8 @@ class Service:
         self.streams = Streams()
         self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
+        self.analytics = open_analytics(rec)
+        self.columns = Worker(self.analytics)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
@@ -156,12 +164,12 @@ class Service:
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
-        return latency(self._rec.database, query)
+        return latency(self.analytics, query)
 
-    def ask(self, question: Callable[[Database, _Query], _Answer], query: _Query) -> _Answer:
+    def ask(self, question: Callable[[Source, _Query], _Answer], query: _Query) -> _Answer:
         """Any question about what is recorded by now."""
         self._catch_up()
-        return question(self._rec.database, query)
+        return question(self.analytics, query)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.
@@ -213,9 +221,15 @@ class Service:
         try:
             # The projection first: read second, it could be ahead of the head read before.
             position = self._rec.views.checkpoint().position
-            return Progress(self._rec.log.head().position, position)
+            return Progress(self._rec.log.head().position, position, self._columns_position())
         except LogUnavailable:
             return Progress()
+
+    def _columns_position(self) -> int | None:
+        if self.analytics.folder is None:
+            return None
+        with self._rec.database.reading() as connection:
+            return read_exported(connection, RUNS_AND_STEPS).position
 
     @property
     def projection_failure(self) -> ProjectionFailed | None:

@@ -15,7 +15,18 @@ import typer
 from typer import Abort
 from typer.exceptions import TyperException
 
-from cli.commands import doctor, files, journal, listing, record, replaying, report, servers, trial
+from cli.commands import (
+    columns,
+    doctor,
+    files,
+    journal,
+    listing,
+    record,
+    replaying,
+    report,
+    servers,
+    trial,
+)
 from cli.errors import CliError
 from cli.output import StdoutClosed
 from cli.text import plain
@@ -36,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, replaying, listing, report, files, journal, doctor, servers, trial):
+for module in (record, replaying, listing, report, files, journal, columns, doctor, servers, trial):
     module.register(app)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analytics.asking import Snapshot, snapshot
+from analytics.asking import Snapshot, Source, snapshot
 from analytics.comparing.detecting import LEAST_VALUES, Break, breaks
 from analytics.comparing.drivers import Wanted, find_runs, find_steps
 from analytics.comparing.evidence import ERROR_RATE, Tested, judge
@@ -23,7 +23,6 @@ from analytics.comparing.measures import (
 )
 from analytics.comparing.queries import ChangesQuery, Measure
 from analytics.comparing.sides import MOST_GROUPS, Group, in_order, pieces
-from recorder.store.engine import Database
 
 MOST_LOOKED_AT: Final = 200_000
 """Values of a series; of a longer one every second, third, … is looked at. Percentiles are of all."""
@@ -113,13 +112,13 @@ class _Series(msgspec.Struct, frozen=True):
     values: npt.NDArray[np.int64]
 
 
-def changes(database: Database, query: ChangesQuery) -> ChangesReport:
+def changes(source: Source, query: ChangesQuery) -> ChangesReport:
     """Looks through what is projected by now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with snapshot(database, query) as opened:
+    with snapshot(source, query) as opened:
         return changes_in(opened, query)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from analytics.asking import Snapshot, snapshot
+from analytics.asking import Snapshot, Source, snapshot
 from analytics.comparing.drivers import find_runs, find_steps, wanted_of
 from analytics.comparing.evidence import ERROR_RATE, Verdict, judge
 from analytics.comparing.intervals import Sample
@@ -26,7 +26,6 @@ from analytics.comparing.sides import (
     step_outcomes,
     step_samples,
 )
-from recorder.store.engine import Database
 
 
 class CompareReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +50,13 @@ class CompareReport(msgspec.Struct, frozen=True, kw_only=True):
     error_rate: float = ERROR_RATE
 
 
-def compare(database: Database, query: CompareQuery) -> CompareReport:
+def compare(source: Source, query: CompareQuery) -> CompareReport:
     """Compares what is projected by now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with snapshot(database, query.a) as a, snapshot(database, query.b) as b:
+    with snapshot(source, query.a) as a, snapshot(source, query.b) as b:
         return compare_snapshots(a, b, query)
 
 

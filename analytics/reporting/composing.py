@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from analytics.asking import Snapshot, snapshot
+from analytics.asking import Snapshot, Source, snapshot
 from analytics.comparing.changes import ChangesReport, changes_in
 from analytics.comparing.compare import CompareReport, compare_snapshots
 from analytics.comparing.queries import ChangesQuery, CompareQuery
@@ -16,7 +16,6 @@ from analytics.comparing.windows import with_previous
 from analytics.latency import LatencyReport, latency_in
 from analytics.reporting.queries import ReportQuery
 from analytics.selection import Selection
-from recorder.store.engine import Database
 
 MOST_ROWS: Final = 20
 """Errors, nodes and slow runs that are told."""
@@ -150,12 +149,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compose(
-    database: Database, query: ReportQuery, *, now_us: int, tell: Tell = lambda _: None
+    source: Source, query: ReportQuery, *, now_us: int, tell: Tell = lambda _: None
 ) -> Report:
     """Composes a report of what is projected by now.
 
     Args:
-        database: Where runs and steps are.
+        source: Where runs and steps are.
         query: What to report on.
         now_us: Where a window without an end ends, if it is compared; microseconds since 1970.
         tell: Called as the work goes on.
@@ -164,7 +163,7 @@ def compose(
         LogUnavailable: The database does not answer.
         BadQuery: The window ends before it starts.
     """
-    with _opened(database, query, now_us) as (opened, window, opened_before, before):
+    with _opened(source, query, now_us) as (opened, window, opened_before, before):
         tell("totals")
         totals = _totals(opened)
         totals_before = None if opened_before is None else _totals(opened_before)
@@ -204,7 +203,7 @@ def compose(
 
 @contextmanager
 def _opened(
-    database: Database, query: ReportQuery, now_us: int
+    source: Source, query: ReportQuery, now_us: int
 ) -> Iterator[tuple[Snapshot, Selection, Snapshot | None, Selection | None]]:
     """Both windows, open; the one before only where it is compared."""
     fields = Selection.__struct_fields__
@@ -213,8 +212,8 @@ def _opened(
     if query.compare is not None:
         before, window = with_previous(window, now_us)
     with ExitStack() as stack:
-        opened_before = None if before is None else stack.enter_context(snapshot(database, before))
-        yield stack.enter_context(snapshot(database, window)), window, opened_before, before
+        opened_before = None if before is None else stack.enter_context(snapshot(source, before))
+        yield stack.enter_context(snapshot(source, window)), window, opened_before, before
 
 
 def _totals(opened: Snapshot) -> Totals:

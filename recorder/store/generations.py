@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from recorder.errors import LogError
+from recorder.projections.outputs import Facts
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step
 from recorder.store.tables import projections, runs, steps
@@ -144,6 +145,7 @@ def _run_row(generation: int, run: Run) -> dict[str, object]:
         "definition": run.definition,
         "input_digest": run.input_digest,
         "parent": run.parent,
+        **_fact_columns(run.facts),
     }
 
 
@@ -161,6 +163,17 @@ def _step_row(generation: int, request_id: str, step: Step) -> dict[str, object]
         "finished_us": step.finished_us,
         "inference_us": step.inference_us,
         "error": _failure_column(step.error),
+        **_fact_columns(step.facts),
+    }
+
+
+def _fact_columns(facts: Facts) -> dict[str, object]:
+    return {
+        "images": facts.images,
+        "image_width": facts.image_width,
+        "image_height": facts.image_height,
+        "seed": facts.seed,
+        "nsfw": facts.nsfw,
     }
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 from recorder.errors import BadQuery
 from recorder.events import lift
+from recorder.projections.outputs import Facts
 from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step, StepKey
@@ -181,6 +182,7 @@ def _run(row: Row[Any], its_steps: dict[StepKey, Step]) -> Run:
     fields["anomalies"] = json.loads(row.anomalies)
     fields["error"] = _failure(row.error)
     fields["timed"] = bool(row.timed)
+    fields["facts"] = _facts(fields)
     fields["queue"] = None if row.queue is None else Queue(**json.loads(row.queue))
     return Run(**fields, steps=its_steps)
 
@@ -188,8 +190,14 @@ def _run(row: Row[Any], its_steps: dict[StepKey, Step]) -> Run:
 def _step(row: Row[Any]) -> Step:
     fields = row._asdict()
     del fields["request_id"]
+    fields["facts"] = _facts(fields)
     fields["error"] = _failure(row.error)
     return Step(**fields)
+
+
+def _facts(fields: dict[str, Any]) -> Facts:
+    """Takes the facts of an output out of the other columns."""
+    return Facts(**{name: fields.pop(name) for name in Facts.__struct_fields__})
 
 
 def _failure(column: str | None) -> Failure | None:

@@ -109,6 +109,7 @@ def _compared(
     from analytics.comparing.compare import compare as ask  # loads DuckDB, Arrow and scipy
     from analytics.comparing.queries import CompareQuery, numbers
     from analytics.comparing.windows import two_sides
+    from analytics.opened import open_analytics
     from analytics.selection import Selection
     from recorder.clock import SystemClock
 
@@ -122,7 +123,8 @@ def _compared(
     )
     with options.open_recorder(db) as recorder:
         recorder.projector.catch_up()
-        return ask(recorder.database, query)
+        with open_analytics(recorder) as analytics:
+            return ask(analytics, query)
 
 
 def changes(
@@ -142,6 +144,7 @@ def changes(
     """Find when a workflow or one of its nodes became slower or faster, and stayed so."""
     from analytics.comparing.changes import changes as ask  # loads DuckDB, Arrow and scipy
     from analytics.comparing.queries import ChangesQuery, numbers
+    from analytics.opened import open_analytics
 
     query = ChangesQuery(
         workflow=workflow,
@@ -154,7 +157,8 @@ def changes(
     )
     with options.open_recorder(db) as recorder:
         recorder.projector.catch_up()
-        found = ask(recorder.database, query)
+        with open_analytics(recorder) as analytics:
+            found = ask(analytics, query)
     if as_json:
         from api.comparing_models import ChangesModel
 

@@ -109,6 +109,7 @@ def _format(form: Format | None, *, as_json: bool) -> Format:
 
 
 def _composed(query: ReportQuery, db: str | None) -> Report:
+    from analytics.opened import open_analytics
     from analytics.reporting.composing import PARTS, compose
     from recorder.clock import SystemClock
 
@@ -117,12 +118,13 @@ def _composed(query: ReportQuery, db: str | None) -> Report:
         progress_bar("composing the report", len(PARTS)) as done,
     ):
         recorder.projector.catch_up()
-        return compose(
-            recorder.database,
-            query,
-            now_us=SystemClock().now_us(),
-            tell=lambda part: done(PARTS.index(part)),
-        )
+        with open_analytics(recorder) as analytics:
+            return compose(
+                analytics,
+                query,
+                now_us=SystemClock().now_us(),
+                tell=lambda part: done(PARTS.index(part)),
+            )
 
 
 def _text(found: Report, wanted: Format, link: Link) -> str:
