@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from bench import (
     appending,
+    comparing,
     decoding,
     delay,
     postgres,
@@ -31,6 +32,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
     "replaying": replaying.results,
+    "comparing": comparing.results,
     "rhythm": rhythm.results,
     "tailing": tailing.results,
     "segments": segments.results,

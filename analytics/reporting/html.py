@@ -37,6 +37,7 @@ def _template() -> Template:
         loader=PackageLoader("analytics.reporting", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from api.comparing_models import ChangesModel, CompareModel
+from api.report_models import ReportModel
 from recorder.bootstrap import Recorder
 from recorder.events import NewEvent
 from tests.api.asserts import wrong_fields
@@ -15,6 +16,7 @@ from tests.clocks import NOVEMBER_2023_US
 
 COMPARE = "/api/v1/analytics/compare"
 CHANGES = "/api/v1/analytics/changes"
+REPORT = "/api/v1/analytics/report"
 START = "2023-11-14T22:13:20Z"
 HOUR_US = 3_600_000_000
 
@@ -117,3 +119,46 @@ def test_a_question_about_changes_that_makes_no_sense_is_refused(
     http: httpx.Client, query: str, field: str
 ) -> None:
     assert wrong_fields(http.get(f"{CHANGES}?{query}")) == [field]
+
+
+def test_a_report_has_what_latency_answers_and_more(
+    http: httpx.Client, sqlite_rec: Recorder
+) -> None:
+    record(sqlite_rec, runs=50)
+    asked = {"since": "2023-11-14T23:13:20Z", "until": "2023-11-15T00:13:20Z", "by": "node"}
+    answer = http.get(REPORT, params=asked | {"compare": "previous"}).json()
+    latency = http.get("/api/v1/latency", params=asked).json()
+    assert {name: answer[name] for name in latency} == latency
+    told = ReportModel.model_validate(answer)
+    assert told.totals_before is not None
+    assert (told.totals.runs, told.totals_before.runs) == (50, 50)
+    assert told.compare is not None
+    assert told.compare.b.since == told.since
+    assert http.get(told.slowest[0].href).json()["request_id"] == told.slowest[0].request_id
+    assert sum(each.runs for each in told.timeline.buckets) == 50
+
+
+@pytest.mark.parametrize(("form", "media_type"), [("html", "text/html"), ("md", "text/markdown")])
+def test_a_report_is_a_document_whose_links_lead_to_this_service(
+    http: httpx.Client, sqlite_rec: Recorder, form: str, media_type: str
+) -> None:
+    record(sqlite_rec, runs=1)
+    answer = http.get(REPORT, params={"format": form})
+    assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert "/api/v1/runs/run%2F1" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("format=pdf", "format"),
+        ("by=run", "by"),
+        ("compare=next", "compare"),
+        ("compare=previous&until=2023-11-14T22:13:20Z&since=2023-11-14T22:13:20Z", "since"),
+        ("until=never", "until"),
+    ],
+)
+def test_a_report_that_makes_no_sense_is_refused(
+    http: httpx.Client, query: str, field: str
+) -> None:
+    assert wrong_fields(http.get(f"{REPORT}?{query}")) == [field]
