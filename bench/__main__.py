@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from bench import (
     appending,
+    comparing,
     decoding,
     delay,
     postgres,
@@ -14,7 +15,9 @@ from bench import (
     proxying,
     rebuilding,
     replaying,
+    rhythm,
     segments,
+    tailing,
     visible,
 )
 from bench.measure import Result, as_lines
@@ -29,6 +32,9 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
     "replaying": replaying.results,
+    "comparing": comparing.results,
+    "rhythm": rhythm.results,
+    "tailing": tailing.results,
     "segments": segments.results,
 }
 

@@ -15,7 +15,20 @@ import typer
 from typer import Abort
 from typer.exceptions import TyperException
 
-from cli.commands import columns, doctor, files, journal, listing, record, replaying, servers, trial
+from cli.commands import (
+    columns,
+    doctor,
+    extracting,
+    files,
+    journal,
+    listing,
+    querying,
+    record,
+    replaying,
+    report,
+    servers,
+    trial,
+)
 from cli.errors import CliError
 from cli.output import StdoutClosed
 from cli.text import plain
@@ -36,7 +49,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, replaying, listing, files, journal, columns, doctor, servers, trial):
+for module in (
+    record,
+    replaying,
+    listing,
+    report,
+    querying,
+    files,
+    extracting,
+    journal,
+    columns,
+    doctor,
+    servers,
+    trial,
+):
     module.register(app)
 
 

@@ -40,9 +40,9 @@ BATCH_EVENTS: Final = 2_000
 POLL_S: Final = 0.5
 """How soon commits of other processes are noticed; our own are noticed at once."""
 
-PAUSE_S: Final = 0.25
-"""Between two rounds in the background. Who reads catches up first, so nobody sees the pause; without it
-the projector would compete with streams that pass through for every single event."""
+PAUSE_S: Final = 1.0
+"""Between two rounds in the background. Who reads catches up first, so nobody sees the pause; a round holds
+up the events that pass through the same process, so with few of them all but one percent pass unhindered."""
 
 _MAX_RUNS_IN_MEMORY: Final = 10_000
 _REBUILD: Final = "runs.rebuild"

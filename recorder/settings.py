@@ -96,6 +96,9 @@ class Settings(BaseSettings):
         spool: `RECORDER_SPOOL`, the folder where events wait while the log is away; every log has a
             folder of its own in it.
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
+        hosts: `RECORDER_HOSTS`, the names the service goes by, `*` for any. Where some are set, it answers
+            under no other; where none are, its key is spent under no name that somebody outside may have
+            made point here.
         reader_patience_s: `RECORDER_READER_PATIENCE_S`, how long a client of the service may take
             nothing of its answer before it is dropped.
         segments: `RECORDER_SEGMENTS`, where the Parquet segments of analytics are: a folder, or any
@@ -116,6 +119,7 @@ class Settings(BaseSettings):
     jwks_url: str | None = None
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
+    hosts: Words = ()
     reader_patience_s: float = Field(default=30.0, gt=0)
     segments: str | None = None
     segment_events: bool = False

@@ -1,10 +1,10 @@
-"""Commands that show what was recorded: `runs`, `show` and `report`."""
+"""Commands that show what was recorded: `runs` and `show`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,6 @@ from cli.output import note, out, show, write_json
 from cli.text import count, plain
 
 if TYPE_CHECKING:
-    from analytics.latency import Dimension
     from recorder.bootstrap import Recorder
     from recorder.events import LoggedEvent, Opened
     from recorder.projections.runs import Run
@@ -34,7 +33,6 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("runs")(list_runs)
     app.command("show")(show_run)
-    app.command("report")(report)
 
 
 def list_runs(
@@ -166,47 +164,3 @@ def ends(events: Iterable[LoggedEvent]) -> tuple[Opened | None, bytes | None]:
         elif (part := result_part(logged)) is not None:
             output = part
     return opened, output
-
-
-def report(
-    *,
-    workflow: options.Workflow = None,
-    node: Annotated[
-        str | None, typer.Option("--node", metavar="ID", help="Only steps of this node.")
-    ] = None,
-    app: options.App = None,
-    since: options.Since = None,
-    until: options.Until = None,
-    by: Annotated[
-        str,
-        typer.Option("--by", metavar="NAMES", help="What to tell apart: workflow, node, app."),
-    ] = "workflow,node,app",
-    db: options.Db = None,
-    as_json: options.Json = False,
-) -> None:
-    """Report latency: exact percentiles of steps (duration, inference, overhead) and of runs."""
-    from analytics.latency import LatencyQuery, latency  # loads DuckDB and Arrow
-    from analytics.opened import open_analytics
-
-    query = LatencyQuery(
-        workflow=workflow,
-        node=node,
-        app=app,
-        since=options.moment_us(since, "--since"),
-        until=options.moment_us(until, "--until"),
-        by=cast("tuple[Dimension, ...]", tuple(name for name in by.split(",") if name)),
-    )
-    with options.open_recorder(db) as recorder:
-        recorder.projector.catch_up()
-        with open_analytics(recorder) as analytics:
-            found = latency(analytics, query)
-    if as_json:
-        from cli.documents import report_document
-
-        write_json(report_document(found, query.by))
-    elif not found.runs:
-        note("recorder: nothing to measure")
-    else:
-        from cli.reporting import report_view
-
-        show(*report_view(found, width=out().width))
