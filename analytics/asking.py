@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +23,8 @@ from recorder.store.engine import Database
 
 Source = Database | Analytics
 """What can be asked: a database alone, or with its segments."""
+
+_BATCH_ROWS: Final = 1_000_000
 
 
 class Snapshot:
@@ -50,7 +52,7 @@ class Snapshot:
         """
         try:
             return self._ask(text_of(question), parameters or {})
-        except duckdb.Error:
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException):
             if self._without_files is None:
                 raise
             # A segment may have been deleted or damaged behind our back; SQL has all there is in it.
@@ -62,6 +64,22 @@ class Snapshot:
         relation = self._connection.sql(text, params=dict(parameters))
         answer: pa.Table = relation.to_arrow_table()
         return answer
+
+    def batches(
+        self, question: str, parameters: Mapping[str, object] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The same a piece at a time, for answers that are too long to be held; ask nothing meanwhile."""
+        relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
+        yield from relation.to_arrow_reader(_BATCH_ROWS)
+
+    @contextmanager
+    def lent(self, name: str, table: pa.Table) -> Iterator[None]:
+        """Within, questions can read this table as well, by this name."""
+        self._connection.register(name, table)
+        try:
+            yield
+        finally:
+            self._connection.unregister(name)
 
     def rows(
         self, question: str, parameters: Mapping[str, object] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,15 +20,27 @@ BATCH_ROWS: Final = 50_000
 
 def read_runs(connection: Connection, generation: int, selection: Selection) -> pa.Table:
     """The selected runs of a generation, in the columns of `RUNS`."""
-    query = select(runs).where(runs.c.generation == generation, *_of_run(selection))
-    if of_step := _of_step(selection):
-        query = query.where(exists().where(_same_run(), *of_step))
-    return _table(connection, query, RUNS, _run)
+    query = select_runs(generation, selection)
+    return pa.Table.from_batches(run_batches(connection, query, BATCH_ROWS), RUNS)
 
 
 def read_steps(connection: Connection, generation: int, selection: Selection) -> pa.Table:
     """The selected steps of a generation, in the columns of `STEPS`."""
-    query = (
+    query = select_steps(generation, selection)
+    return pa.Table.from_batches(step_batches(connection, query, BATCH_ROWS), STEPS)
+
+
+def select_runs(generation: int, selection: Selection) -> Select[Any]:
+    """The query for the selected runs of a generation."""
+    query = select(runs).where(runs.c.generation == generation, *of_run(selection))
+    if conditions := of_step(selection):
+        query = query.where(exists().where(same_run(), *conditions))
+    return query
+
+
+def select_steps(generation: int, selection: Selection) -> Select[Any]:
+    """The query for the selected steps of a generation."""
+    return (
         select(
             steps,
             runs.c.workflow,
@@ -36,17 +48,32 @@ def read_steps(connection: Connection, generation: int, selection: Selection) ->
             runs.c.definition,
             runs.c.status.label("run_status"),
         )
-        .join_from(runs, steps, _same_run())
-        .where(runs.c.generation == generation, *_of_run(selection), *_of_step(selection))
+        .join_from(runs, steps, same_run())
+        .where(runs.c.generation == generation, *of_run(selection), *of_step(selection))
     )
-    return _table(connection, query, STEPS, _step)
 
 
-def _same_run() -> ColumnElement[bool]:
+def run_batches(
+    connection: Connection, query: Select[Any], rows_at_once: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query for runs, in the columns of `RUNS`, so many at a time."""
+    return _batches(connection, query, rows_at_once, RUNS, _run)
+
+
+def step_batches(
+    connection: Connection, query: Select[Any], rows_at_once: int
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query for steps, in the columns of `STEPS`, so many at a time."""
+    return _batches(connection, query, rows_at_once, STEPS, _step)
+
+
+def same_run() -> ColumnElement[bool]:
+    """That a step is of a run."""
     return and_(steps.c.generation == runs.c.generation, steps.c.request_id == runs.c.request_id)
 
 
-def _of_run(selection: Selection) -> list[ColumnElement[bool]]:
+def of_run(selection: Selection) -> list[ColumnElement[bool]]:
+    """What a selection asks of runs."""
     conditions: list[ColumnElement[bool]] = []
     if selection.workflow is not None:
         conditions.append(runs.c.workflow == lift(selection.workflow))
@@ -61,7 +88,8 @@ def _of_run(selection: Selection) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _of_step(selection: Selection) -> list[ColumnElement[bool]]:
+def of_step(selection: Selection) -> list[ColumnElement[bool]]:
+    """What a selection asks of steps."""
     conditions: list[ColumnElement[bool]] = []
     if selection.node is not None:
         conditions.append(steps.c.node_id == lift(selection.node))
@@ -111,10 +139,13 @@ def _detail(body: str | None) -> tuple[str | None, str | None]:
     return (kind if isinstance(kind, str) else None), field
 
 
-def _table(connection: Connection, query: Select[Any], schema: pa.Schema, shape: Any) -> pa.Table:
-    result = connection.execute(query, execution_options={"yield_per": BATCH_ROWS}).mappings()
-    batches = (_batch(rows, schema, shape) for rows in result.partitions())
-    return pa.Table.from_batches(batches, schema)
+def _batches(
+    connection: Connection, query: Select[Any], rows_at_once: int, schema: pa.Schema, shape: Any
+) -> Iterator[pa.RecordBatch]:
+    options = {"yield_per": rows_at_once}
+    with connection.execute(query, execution_options=options) as result:
+        for rows in result.mappings().partitions():
+            yield _batch(rows, schema, shape)
 
 
 def _batch(rows: Sequence[Any], schema: pa.Schema, shape: Any) -> pa.RecordBatch:

@@ -21,11 +21,13 @@ from api.routes import (
     comparing,
     definitions,
     diff,
+    exports,
     health,
     ingest,
     latency,
     portable,
     runs,
+    sql,
     streams,
     webhooks,
 )
@@ -46,6 +48,8 @@ _ROUTERS: Final = (
     runs.router,
     definitions.router,
     webhooks.router,
+    sql.router,
+    exports.router,
 )
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
@@ -89,6 +93,7 @@ def create_app(
             await run_in_threadpool(service.columns.stop)
             await run_in_threadpool(service.background.close, grace_s)
             service.analytics.close()
+            await run_in_threadpool(service.console.close)
 
     app = FastAPI(
         title="fal flight recorder",

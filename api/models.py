@@ -8,14 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from api.json_text import readable, value_or_text
 from api.times import Moment, rfc3339
-from recorder.comparison import ComparedStep, Comparison, Difference
 from recorder.documents import Mode
-from recorder.errors import SequenceConflict
-from recorder.events import CloseReason, EventType, NewEvent
+from recorder.events import CloseReason, EventType
 from recorder.projections.queue import Queue
 from recorder.projections.runs import Run, RunStatus
 from recorder.projections.steps import Failure, Step, StepStatus
-from recorder.store.log import Outcome, Receipt
 
 JsonValue = Annotated[Any, WithJsonSchema({})]
 
@@ -167,107 +164,6 @@ class RunPageModel(Model):
     as_of_position: int = Field(description="The log position this answer is derived from.")
 
 
-class ChangeModel(Model):
-    """One place where two JSON values differ."""
-
-    path: str = Field(
-        description='The place, as a JSON Pointer (RFC 6901); "" for the whole value.'
-    )
-    kind: Literal["added", "removed", "changed"] = Field(
-        description="Whether only b has it, only a, or both have it and differ."
-    )
-    old: JsonValue = Field(description="The value in a; null where it has none.")
-    new: JsonValue = Field(description="The value in b; null where it has none.")
-    cut: bool = Field(
-        description="Whether a value is too long to be told, and is but the beginning of its JSON text."
-    )
-
-
-class DifferenceModel(Model):
-    """How one JSON value differs from another; the same values have no changes."""
-
-    changes: list[ChangeModel] = Field(description="Lists are compared place by place.")
-    left_out: int = Field(description="How many changes more there are.")
-
-    @classmethod
-    def of(cls, difference: Difference | None) -> DifferenceModel | None:
-        """The wire's shape of a difference."""
-        return None if difference is None else cls.model_validate(difference)
-
-
-class ComparedRunModel(Model):
-    """What of a run is compared."""
-
-    request_id: str
-    workflow: str
-    status: RunStatus
-    duration_us: int | None
-    error: FailureModel | None
-
-    @classmethod
-    def of(cls, run: Run) -> ComparedRunModel:
-        """The wire's shape of one side."""
-        return cls(
-            request_id=run.request_id,
-            workflow=run.workflow,
-            status=run.status,
-            duration_us=run.duration_us,
-            error=FailureModel.of(run.error),
-        )
-
-
-class ComparedStepModel(Model):
-    """A step in both runs, or in one."""
-
-    node_id: str
-    attempt: int
-    a: StepModel | None = Field(description="null where a has no such step.")
-    b: StepModel | None = Field(description="null where b has no such step.")
-    duration_delta_us: int | None = Field(description="How much longer b took.")
-    inference_delta_us: int | None = Field(description="How much more inference b had.")
-    output: DifferenceModel | None = Field(description="null where one of them is not recorded.")
-
-    @classmethod
-    def of(cls, step: ComparedStep) -> ComparedStepModel:
-        """The wire's shape of a step of both."""
-        return cls(
-            node_id=step.node_id,
-            attempt=step.attempt,
-            a=None if step.a is None else StepModel.of(step.a),
-            b=None if step.b is None else StepModel.of(step.b),
-            duration_delta_us=step.duration_delta_us,
-            inference_delta_us=step.inference_delta_us,
-            output=DifferenceModel.of(step.output),
-        )
-
-
-class ComparisonModel(Model):
-    """Two runs side by side."""
-
-    a: ComparedRunModel
-    b: ComparedRunModel
-    same_outcome: bool = Field(description="Whether both have the same status.")
-    duration_delta_us: int | None = Field(description="How much longer b took.")
-    input: DifferenceModel | None = Field(description="null where one of them is not recorded.")
-    output: DifferenceModel | None = Field(description="null where one of them is not recorded.")
-    steps: list[ComparedStepModel] = Field(
-        description="Matched by node and attempt; in the order of a, then those only b has."
-    )
-
-    @classmethod
-    def of(cls, comparison: Comparison) -> ComparisonModel:
-        """The wire's shape of a comparison."""
-        return cls(
-            a=ComparedRunModel.of(comparison.a),
-            b=ComparedRunModel.of(comparison.b),
-            same_outcome=comparison.same_outcome,
-            duration_delta_us=comparison.duration_delta_us,
-            input=DifferenceModel.of(comparison.input),
-            output=DifferenceModel.of(comparison.output),
-            steps=[ComparedStepModel.of(step) for step in comparison.steps],
-        )
-
-
 class EventModel(Model):
     """An event as it was received."""
 
@@ -401,90 +297,6 @@ class LatencyModel(Model):
     steps: list[StepLatencyModel]
     runs: list[RunLatencyModel]
     as_of_position: int = Field(description="The log position this answer is derived from.")
-
-
-class EventLineModel(BaseModel):
-    """An event to record, on a line of its own."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    seq: int = Field(description="Place in the run, from 0 without holes.", ge=0)
-    type: EventType = Field(
-        description="`opened` for the first event of a run and only for that. Of fal's own events "
-        "the type is read from the frame, whichever of them is given."
-    )
-    received_at: Moment = Field(description="When it was received; RFC 3339 with a zone.")
-    elapsed_us: int = Field(description="Monotonic time since the run began.", ge=0)
-    frame: str | None = Field(default=None, description="Its exact bytes, where they are UTF-8.")
-    frame_base64: str | None = Field(default=None, description="Its exact bytes, in any case.")
-
-
-class AddressedEventLineModel(EventLineModel):
-    """An event to record, and the run it belongs to, on a line of its own."""
-
-    request_id: str
-
-
-class ReceiptModel(Model):
-    """Where an event stands in the log, for good."""
-
-    seq: int = Field(description="Place in the run.")
-    position: int = Field(description="Place in the whole log.")
-    chain: str = Field(
-        description="The chain value there, in hexadecimal: proves the log unchanged up to it."
-    )
-
-    @classmethod
-    def of(cls, event: NewEvent, receipt: Receipt) -> ReceiptModel:
-        """The wire's shape of an event's receipt."""
-        return cls(seq=event.seq, position=receipt.position, chain=receipt.chain.hex())
-
-
-class ReceiptsModel(Model):
-    """Receipts of all events sent, durable all."""
-
-    request_id: str
-    receipts: list[ReceiptModel] = Field(description="In the order the events came in.")
-    next_seq: int | None = Field(description="The run's next place; null once it is closed.")
-
-
-class OutcomeModel(Model):
-    """What became of an event: its receipt, or why the log refused it."""
-
-    position: int | None = Field(default=None, description="Place in the whole log.")
-    chain: str | None = Field(default=None, description="The chain value there, in hexadecimal.")
-    problem: Literal["sequence-conflict", "run-closed"] | None = Field(
-        default=None, description="Why it was refused; the last part of the problem's type."
-    )
-    next_seq: int | None = Field(
-        default=None, description="Where a sequence conflict is: the place that is free."
-    )
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> OutcomeModel:
-        """The wire's shape of an outcome."""
-        match outcome:
-            case Receipt():
-                return cls(position=outcome.position, chain=outcome.chain.hex())
-            case SequenceConflict():
-                return cls(problem="sequence-conflict", next_seq=outcome.next_seq)
-            case _:
-                return cls(problem="run-closed")
-
-
-class OutcomesModel(Model):
-    """What became of the events sent."""
-
-    outcomes: list[OutcomeModel] = Field(description="One an event, in the order they came in.")
-
-
-class SignOfLifeModel(Model):
-    """A recorder's sign of life was taken."""
-
-    instance: str
-    lease_s: float = Field(
-        description="How long it may be silent before its runs are closed, in seconds."
-    )
 
 
 class HealthModel(Model):

@@ -9,7 +9,9 @@ from urllib.parse import unquote
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from analytics.exporting import Format
 from analytics.latency import DIMENSIONS, LatencyQuery
+from analytics.selection import Selection
 from api.cursor import MAX_INTEGER
 from api.examples import INSTANCE, REQUEST_ID
 from api.following import EventFilter
@@ -171,6 +173,35 @@ class LatencyParameters(Parameters):
             since=self.since,
             until=self.until,
             by=tuple(self.by.split(",")),  # type: ignore[arg-type]  # checked there
+        )
+
+
+class ExportParameters(Parameters):
+    """Which rows, and how; all filters have to hold."""
+
+    format: Format = Field("parquet", description="Of the file; `arrow` is an IPC stream.")
+    workflow: str | None = Field(None, description="Of this workflow; exact endpoint id.")
+    node: str | None = Field(
+        None, description="Steps and events of this node; runs that have such a step."
+    )
+    app: str | None = Field(
+        None, description="Steps and events of this app; runs that have such a step."
+    )
+    status: RunStatus | None = Field(None, description="Of runs in this state.")
+    definition: str | None = Field(None, description="Of runs of this definition, by its digest.")
+    since: MomentParameter | None = Field(None, description="Of runs opened at or after; RFC 3339.")
+    until: MomentParameter | None = Field(None, description="Of runs opened before; RFC 3339.")
+
+    def to_selection(self) -> Selection:
+        """What is selected."""
+        return Selection(
+            workflow=self.workflow,
+            node=self.node,
+            app=self.app,
+            status=self.status,
+            definition=self.definition,
+            since=self.since,
+            until=self.until,
         )
 
 

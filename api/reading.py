@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import IO, Annotated, Any, Final, TypeVar
@@ -11,11 +12,14 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from analytics.asking import Source
+from analytics.console.asked import Answer, Query
+from analytics.console.console import Console
+from analytics.exporting import Export, Format, Relation
 from analytics.latency import LatencyQuery, LatencyReport, latency
-from analytics.opened import open_analytics
+from analytics.opened import Analytics, open_analytics
 from analytics.segments.catalog import RUNS_AND_STEPS, read_exported
 from analytics.segments.worker import Worker
+from analytics.selection import Selection
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
 from api.live import Live
@@ -71,6 +75,7 @@ class Service:
         stage: Plays runs again.
         analytics: What questions are asked of.
         columns: Keeps its segments up.
+        console: Answers queries in SQL.
         ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
@@ -82,6 +87,7 @@ class Service:
         self.ingest = Ingest(rec)
         self.analytics = open_analytics(rec)
         self.columns = Worker(self.analytics)
+        self.console = Console(rec.database)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
@@ -166,10 +172,20 @@ class Service:
         self._catch_up()
         return latency(self.analytics, query)
 
-    def ask(self, question: Callable[[Source, _Query], _Answer], query: _Query) -> _Answer:
+    def ask(self, question: Callable[[Analytics, _Query], _Answer], query: _Query) -> _Answer:
         """Any question about what is recorded by now."""
         self._catch_up()
         return question(self.analytics, query)
+
+    def query(self, query: Query, into: IO[bytes], cancelled: threading.Event) -> Answer:
+        """Answers a query in SQL; see `Console.ask`."""
+        self._catch_up()
+        return self.console.ask(query, into, cancelled=cancelled)
+
+    def export_rows(self, relation: Relation, form: Format, selection: Selection) -> Export:
+        """Runs, steps or events as a file; see `Export`."""
+        self._catch_up()
+        return Export(self._rec.database, relation, form, selection)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.

@@ -200,6 +200,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.streams.stop()
+        await asyncio.to_thread(self._service.console.close)
         # Beside uvicorn's own wait: requests that wait for a run end only when the run does.
         ending = asyncio.to_thread(self._service.background.close, self._grace_s)
         await asyncio.gather(ending, super().shutdown(sockets))

@@ -16,6 +16,7 @@ from bench import (
     rebuilding,
     replaying,
     rhythm,
+    segments,
     tailing,
     visible,
 )
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "comparing": comparing.results,
     "rhythm": rhythm.results,
     "tailing": tailing.results,
+    "segments": segments.results,
 }
 
 

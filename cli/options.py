@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +18,7 @@ from cli.errors import CliError
 
 if TYPE_CHECKING:
     from analytics.comparing.windows import Previous
+    from analytics.opened import Analytics
     from recorder.bootstrap import Recorder
 
 Db = Annotated[
@@ -74,6 +77,21 @@ def open_recorder(db: str | None, *, migrate: bool = False) -> Recorder:
     from recorder.bootstrap import open as open_log  # loads SQLAlchemy and Alembic
 
     return open_log(db, migrate=migrate)
+
+
+@contextmanager
+def open_analytics(db: str | None) -> Iterator[Analytics]:
+    """Opens the database the user named, with its segments, for questions about all it holds by now.
+
+    Raises:
+        LogError: As `recorder.open`.
+    """
+    from analytics.opened import open_analytics as open_segments  # loads DuckDB and Arrow
+
+    with open_recorder(db) as recorder:
+        recorder.projector.catch_up()
+        with open_segments(recorder) as analytics:
+            yield analytics
 
 
 def where(recorder: Recorder) -> str:
@@ -162,14 +180,19 @@ def _object(text: str, item: str) -> dict[str, Any]:
 
 
 def changes(given: list[str]) -> dict[str, Any]:
-    """Reads `--set` values, each `key=value` as for `--input`; later ones win.
+    """Reads `--set` values; see `pairs`."""
+    return pairs(given, "--set")
+
+
+def pairs(given: list[str], option: str) -> dict[str, Any]:
+    """Reads an option's values, each `key=value` as for `--input`; later ones win.
 
     Raises:
         CliError: One of them is not.
     """
     read: dict[str, Any] = {}
     for item in given:
-        read |= _pair(item, "--set", "is not key=value")
+        read |= _pair(item, option, "is not key=value")
     return read
 
 

@@ -41,7 +41,7 @@ _FIELD: Final = re.compile(r"(?:field `|at `\$\.)([^`]{1,100})`")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An event of a run that is named elsewhere; `api.models.EventLineModel` documents the fields."""
+    """An event of a run that is named elsewhere; `api.ingest_models.EventLineModel` documents the fields."""
 
     seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
     type: EventType

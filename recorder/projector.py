@@ -23,6 +23,7 @@ from recorder.store.engine import Database
 from recorder.store.generations import (
     RUNS,
     Checkpoint,
+    carry_over,
     count_differences,
     drop_generation,
     end_generation,
@@ -268,15 +269,19 @@ def rebuild(
         with database.reading() as connection:
             live = read_checkpoint(connection, RUNS)
             differences = count_differences(connection, live, built)
-        if _swap(database, live, built, head=log.head().position):
+        if _swap(database, live, built, head=log.head().position, same=differences == 0):
             break
     with database.writing() as connection:
         drop_generation(connection, live.generation)
     return Rebuilt(built.position, differences)
 
 
-def _swap(database: Database, compared: Checkpoint, built: Checkpoint, *, head: int) -> bool:
+def _swap(
+    database: Database, compared: Checkpoint, built: Checkpoint, *, head: int, same: bool
+) -> bool:
     """Makes the new generation the live one; False if either has moved on since.
+
+    Where the two tell the same, what was made from the old one stays of use.
 
     A live checkpoint beyond the head belongs to a log that is no more, and is no reason to wait.
 
@@ -291,4 +296,6 @@ def _swap(database: Database, compared: Checkpoint, built: Checkpoint, *, head: 
             return False
         move_checkpoint(connection, RUNS, built)
         end_generation(connection, _REBUILD)
+        if same:
+            carry_over(connection, compared, built)
         return True

@@ -77,7 +77,8 @@ def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> 
 def tells_credentials(event: object) -> bool:
     """Whether an event that somebody else recorded tells in a document what must not be kept."""
     if isinstance(event, Opened):
-        return shows_credentials(event.url, {**event.request_headers, **event.response_headers})
+        asked = shows_credentials(event.url, event.request_headers)
+        return asked or shows_credentials(None, event.response_headers)
     return isinstance(event, Exchange) and shows_credentials(event.url, event.headers)
 
 

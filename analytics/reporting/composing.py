@@ -154,7 +154,7 @@ def compose(
     """Composes a report of what is projected by now.
 
     Args:
-        source: Where runs and steps are.
+        source: What to ask: a database, alone or with its segments.
         query: What to report on.
         now_us: Where a window without an end ends, if it is compared; microseconds since 1970.
         tell: Called as the work goes on.

@@ -34,8 +34,8 @@ from recorder.store.engine import Database
 from recorder.store.generations import Checkpoint
 from recorder.store.tables import runs
 
-ROUND_ROWS: Final = 400_000
-"""Steps a round takes, for it sorts them in memory."""
+ROUND_ROWS: Final = 200_000
+"""Rows a round takes, for it sorts them in memory."""
 
 GRACE_S: Final = 600.0
 """How long a file stays once it counts no more: a reader that listed it may still read it."""

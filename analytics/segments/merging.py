@@ -8,11 +8,13 @@ from typing import Final
 from analytics.segments.catalog import Segment
 
 SMALL_ROWS: Final = 200_000
-SMALL_BYTES: Final = 32 * 1024 * 1024
+SMALL_BYTES: Final = 16 * 1024 * 1024
 MANY: Final = 8
 """So many small files of a day are merged while it lasts; afterwards two are enough."""
 
+_MERGED_ROWS: Final = 500_000
 _MERGED_BYTES: Final = 4 * SMALL_BYTES
+"""What is merged is sorted in memory."""
 
 
 def to_merge(segments: Sequence[Segment], *, today: str) -> list[Segment]:
@@ -31,8 +33,10 @@ def to_merge(segments: Sequence[Segment], *, today: str) -> list[Segment]:
 
 
 def _bounded(small: list[Segment]) -> list[Segment]:
-    size_bytes, taken = 0, 0
-    while taken < len(small) and (taken < 2 or size_bytes < _MERGED_BYTES):
-        size_bytes += small[taken].size_bytes
-        taken += 1
-    return small[:taken]
+    rows = size_bytes = 0
+    for count, each in enumerate(small):
+        rows += each.rows
+        size_bytes += each.size_bytes
+        if count >= 2 and (rows > _MERGED_ROWS or size_bytes > _MERGED_BYTES):
+            return small[:count]
+    return small

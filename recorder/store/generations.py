@@ -94,6 +94,19 @@ def end_generation(connection: Connection, name: str) -> None:
     connection.execute(delete(projections).where(projections.c.name == name))
 
 
+def carry_over(connection: Connection, old: Checkpoint, new: Checkpoint) -> None:
+    """Lets what was made from an old generation count as made from the new one, which tells the same.
+
+    Only as far as the two were compared: what has come beyond that may differ.
+    """
+    connection.execute(
+        update(projections)
+        .where(projections.c.name != RUNS)
+        .where(projections.c.generation == old.generation, projections.c.position <= old.position)
+        .values(generation=new.generation)
+    )
+
+
 def drop_generation(connection: Connection, generation: int) -> None:
     """Deletes a generation's rows."""
     for table in (steps, runs):

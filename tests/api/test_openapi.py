@@ -10,7 +10,15 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api import comparing_models, comparison_models, models, problems, report_models
+from api import (
+    comparing_models,
+    comparison_models,
+    ingest_models,
+    models,
+    problems,
+    report_models,
+    sql_models,
+)
 from api.app import create_app
 from api.problems import Problem
 from recorder import lines, sse
@@ -19,7 +27,14 @@ from tests.builders import one_step_run
 
 MODELS: dict[str, type[BaseModel]] = {
     name: model
-    for module in (models, comparison_models, comparing_models, report_models)
+    for module in (
+        models,
+        comparison_models,
+        comparing_models,
+        ingest_models,
+        report_models,
+        sql_models,
+    )
     for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
 }
@@ -64,6 +79,8 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "get /api/v1/analytics/changes",
         "get /api/v1/analytics/report",
         "post /api/v1/webhooks/fal",
+        "post /api/v1/sql",
+        "get /api/v1/export/{relation}",
     }
     for name, operation in operations(document):
         assert operation["summary"], name
@@ -109,6 +126,7 @@ def test_every_request_body_has_an_example(document: dict[str, Any]) -> None:
     models.StartModel.model_validate(shown.pop(("/api/v1/runs", "application/json")))
     rerun = ("/api/v1/runs/{request_id}/rerun", "application/json")
     models.RerunModel.model_validate(shown.pop(rerun))
+    sql_models.SqlModel.model_validate(shown.pop(("/api/v1/sql", "application/json")))
     assert shown.pop(("/api/v1/imports", "application/zip")) is not None
     assert shown.pop(("/api/v1/webhooks/fal", "application/json"))["status"] == "OK"
     [event] = lines.decode(shown.pop((one, "application/x-ndjson")).encode(), "run")

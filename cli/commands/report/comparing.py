@@ -109,7 +109,6 @@ def _compared(
     from analytics.comparing.compare import compare as ask  # loads DuckDB, Arrow and scipy
     from analytics.comparing.queries import CompareQuery, numbers
     from analytics.comparing.windows import two_sides
-    from analytics.opened import open_analytics
     from analytics.selection import Selection
     from recorder.clock import SystemClock
 
@@ -121,10 +120,8 @@ def _compared(
         by=tuple(by.split(",")),  # type: ignore[arg-type]  # checked there
         percentiles=numbers("percentiles", percentiles),
     )
-    with options.open_recorder(db) as recorder:
-        recorder.projector.catch_up()
-        with open_analytics(recorder) as analytics:
-            return ask(analytics, query)
+    with options.open_analytics(db) as analytics:
+        return ask(analytics, query)
 
 
 def changes(
@@ -144,7 +141,6 @@ def changes(
     """Find when a workflow or one of its nodes became slower or faster, and stayed so."""
     from analytics.comparing.changes import changes as ask  # loads DuckDB, Arrow and scipy
     from analytics.comparing.queries import ChangesQuery, numbers
-    from analytics.opened import open_analytics
 
     query = ChangesQuery(
         workflow=workflow,
@@ -155,10 +151,8 @@ def changes(
         measure=measure.value,
         percentiles=numbers("percentiles", percentiles),
     )
-    with options.open_recorder(db) as recorder:
-        recorder.projector.catch_up()
-        with open_analytics(recorder) as analytics:
-            found = ask(analytics, query)
+    with options.open_analytics(db) as analytics:
+        found = ask(analytics, query)
     if as_json:
         from api.comparing_models import ChangesModel
 

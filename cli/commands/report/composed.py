@@ -109,22 +109,19 @@ def _format(form: Format | None, *, as_json: bool) -> Format:
 
 
 def _composed(query: ReportQuery, db: str | None) -> Report:
-    from analytics.opened import open_analytics
     from analytics.reporting.composing import PARTS, compose
     from recorder.clock import SystemClock
 
     with (
-        options.open_recorder(db) as recorder,
+        options.open_analytics(db) as analytics,
         progress_bar("composing the report", len(PARTS)) as done,
     ):
-        recorder.projector.catch_up()
-        with open_analytics(recorder) as analytics:
-            return compose(
-                analytics,
-                query,
-                now_us=SystemClock().now_us(),
-                tell=lambda part: done(PARTS.index(part)),
-            )
+        return compose(
+            analytics,
+            query,
+            now_us=SystemClock().now_us(),
+            tell=lambda part: done(PARTS.index(part)),
+        )
 
 
 def _text(found: Report, wanted: Format, link: Link) -> str:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 
 import msgspec
+import pytest
 
-from analytics.segments.catalog import EVENTS, RUNS_AND_STEPS
+from analytics import remainder
+from analytics.asking import snapshot
+from analytics.segments import files
+from analytics.segments.catalog import EVENTS
 from analytics.selection import Selection
+from recorder.bootstrap import Recorder
 from recorder.events import NewEvent
 from tests.analytics.segments.conftest import DAY_US, Segmented, moved
 from tests.builders import completion, error, history, opened, output, submit
 from tests.clocks import NOVEMBER_2023_US
+from tests.raw import RawDatabase
 
 
 def step(request_id: str, days: float = 0) -> list[NewEvent]:
@@ -117,13 +125,27 @@ def test_events_are_exported_where_that_is_asked_for(segmented: Segmented) -> No
     assert segmented.told() == segmented.told_by_sql()
 
 
-def test_a_rebuild_that_changes_nothing_still_gives_the_same_answers(segmented: Segmented) -> None:
-    segmented.append(step("a"), step("b", 1))
+def test_a_rebuild_that_changes_nothing_leaves_the_segments(segmented: Segmented) -> None:
+    segmented.append(step("a"), step("b", 1), history("open", submit("a"), reason=None))
     segmented.export(events=True)
-    before = segmented.told()
+    before, files = segmented.told(), segmented.listed_files()
     segmented.rec.rebuild()
     assert segmented.told() == before
+    assert segmented.listed_files() == files
+    assert segmented.exporter().catch_up() == "nothing"
+    assert segmented.listed_files() == files
+
+
+def test_a_rebuild_that_changes_something_makes_the_segments_anew(
+    segmented: Segmented, raw: RawDatabase
+) -> None:
+    segmented.append(step("a"), step("b", 1))
+    before = segmented.told_by_sql()
+    raw.execute("UPDATE runs SET workflow = 'forged' WHERE request_id = 'a'")
+    segmented.export(events=True)
+    assert segmented.rec.rebuild().differences == 1
     assert segmented.exporter().listed().segments == []
+    assert segmented.told() == before
     segmented.export(events=True)
     assert segmented.in_files("runs") == ["a", "b"]
     assert segmented.told() == before
@@ -211,11 +233,60 @@ def test_a_file_full_of_nonsense_costs_time_only(segmented: Segmented) -> None:
     assert segmented.told() == segmented.told_by_sql()
 
 
-def test_nothing_is_exported_twice_over_whatever_is_asked(segmented: Segmented) -> None:
+def test_what_is_too_much_for_memory_goes_to_a_scratch_file(
+    segmented: Segmented, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmented.append(step("a"), step("b", 1))
+    segmented.export()
+    segmented.append(step("c"), history("open", submit("a"), reason=None))
+    expected = segmented.told_by_sql()
+    monkeypatch.setattr(remainder, "IN_MEMORY_ROWS", 1)
+    assert segmented.told() == expected
+    assert segmented.told_by_sql() == expected
+
+
+def test_a_file_that_goes_while_a_snapshot_is_open_costs_time_only(segmented: Segmented) -> None:
+    segmented.append(step("a"), step("b", 1))
+    segmented.export()
+    by = {"by_workflow": True, "by_node": True, "by_app": True}
+    with snapshot(segmented.analytics, Selection()) as opened:
+        before = opened.rows("latency", by)
+        shutil.rmtree(segmented.root)
+        assert opened.rows("latency", by) == before
+        assert opened.as_of_position == 10
+
+
+def test_a_folder_behind_a_link_is_read_like_any_other(
+    sqlite_rec: Recorder, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    segmented = Segmented(sqlite_rec, tmp_path / "link" / "segments")
+    segmented.append(step("a"))
+    segmented.export()
+    with segmented.analytics, segmented.analytics.opened(Selection()) as relations:
+        assert relations.from_files
+        assert len(relations.connection.sql("SELECT * FROM steps").fetchall()) == 1
+
+
+def test_a_window_reads_the_row_groups_it_touches_and_no_others(
+    on_sqlite: Segmented, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ROW_GROUP_ROWS", 1)
+    on_sqlite.append(*(step(f"run-{hour}", hour / 24) for hour in range(20)))
+    on_sqlite.export()
+    late = Selection(since=NOVEMBER_2023_US + DAY_US // 24 * 15)
+    with on_sqlite.analytics.opened(late) as relations:
+        query = "EXPLAIN ANALYZE SELECT sum(duration_us) FROM steps"
+        (explained,) = relations.connection.sql(query).fetchall()
+    assert "Total Files Read: 1" in explained[1]
+    assert re.search(r"Row Groups Scanned: 5 / \d+", explained[1]) is not None, explained[1]
+
+
+def test_a_second_round_finds_nothing_to_do(segmented: Segmented) -> None:
     segmented.append(step("a"))
     segmented.export()
     listed = segmented.exporter().listed()
     assert segmented.exporter().round() == "nothing"
     assert segmented.exporter().listed() == listed
     assert listed.exported.position == 5
-    assert RUNS_AND_STEPS.name == "columns"

@@ -1,0 +1,169 @@
+"""What a question is: its parameters, the columns of its answer, and how it is answered.
+
+Every question is declared once, in a module of `analytics/questions/` beside its SQL; the HTTP routes,
+the commands and the Python face are made of these declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
+
+import pyarrow as pa
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from analytics.asking import Snapshot
+from analytics.moments import Given
+from analytics.prices import Prices
+from analytics.selection import Selection
+from recorder.errors import BadQuery
+from recorder.graph import Graph
+from recorder.projections.runs import RunStatus
+
+MAX_ROWS: Final = 100_000
+"""A longer answer is refused: it is told to nobody as a whole, and would fill the memory."""
+
+Value = TypeVar("Value")
+
+
+def _split(value: object) -> object:
+    """A list may be written with commas, in one text or in several."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, Sequence):
+        return value
+    parts = (part.split(",") if isinstance(part, str) else [part] for part in value)
+    return [part for each in parts for part in each if part != ""]
+
+
+def each_once(values: list[Value]) -> list[Value]:
+    """Refuses a list that names something twice."""
+    if len(set(values)) != len(values):
+        raise ValueError("names something twice")
+    return values
+
+
+Words = (BeforeValidator(_split), Field(json_schema_extra={"explode": False}))
+
+
+class Asked:
+    """What a question is answered from.
+
+    Attributes:
+        snapshot: The selected runs and steps.
+        now_us: The moment runs still going have come to, microseconds since 1970 in UTC.
+        graph: The graph of a definition by its digest; None where none is kept.
+        prices: The price table that goes for whoever brings none.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        now_us: int,
+        graph: Callable[[str], Graph | None] = lambda _: None,
+        prices: Callable[[], Prices | None] = lambda: None,
+    ) -> None:
+        self.snapshot = snapshot
+        self.now_us = now_us
+        self.graph = graph
+        self.prices = prices
+
+
+class Row(BaseModel):
+    """A row of an answer; its fields are the columns."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """An answer as JSON; `rows` is narrowed to the question's rows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: Any
+    as_of_position: int = Field(description="The log position this answer is derived from.")
+
+
+class Question(BaseModel):
+    """A question about the runs that are selected; what is null does not narrow.
+
+    Attributes:
+        name: What it is called, in addresses and commands.
+        title: What it asks, in a few words.
+        answer_model: The shape of its answer.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    answer_model: ClassVar[type[Answer]]
+
+    workflow: str | None = Field(None, description="Exact endpoint id.")
+    node: str | None = Field(None, description="Exact node id.")
+    app: str | None = Field(None, description="Exact app id.")
+    status: RunStatus | None = Field(None, description="Exact status of the run.")
+    definition: str | None = Field(None, description="Digest of the run's definition.")
+    since: Given = Field(
+        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
+    )
+    until: Given = Field(None, description="Of runs opened before, in the same forms.")
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, object]) -> Self:
+        """The question with these parameters.
+
+        Raises:
+            BadQuery: One of them makes no sense; the first that does not is named.
+        """
+        try:
+            return cls.model_validate(parameters)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = str(first["loc"][0]) if first["loc"] else cls.name
+            message = first["msg"].removeprefix("Value error, ")
+            raise BadQuery(field, message[:1].lower() + message[1:]) from None
+
+    @property
+    def selection(self) -> Selection:
+        """Which runs and steps have to be read."""
+        return Selection(
+            workflow=self.workflow,
+            node=self.node,
+            app=self.app,
+            status=self.status,
+            definition=self.definition,
+            since=self.since,
+            until=self.until,
+        )
+
+    def answer(self, asked: Asked) -> pa.Table:
+        """The rows, in order; a column for every field of the question's rows.
+
+        Raises:
+            BadQuery: The answer would have more than `MAX_ROWS`.
+        """
+        raise NotImplementedError
+
+
+def refuse_long(rows: int, field: str) -> None:
+    """Refuses an answer of too many rows.
+
+    Raises:
+        BadQuery: It is one; `field` is the parameter that makes it shorter.
+    """
+    if rows > MAX_ROWS:
+        raise BadQuery(field, f"makes an answer of more than {MAX_ROWS:,} rows; ask for less")
+
+
+def columns_of(row: type[Row], table: pa.Table) -> pa.Table:
+    """The table in the order of the row's fields; what it does not have is NULL."""
+    missing = pa.nulls(table.num_rows, pa.string())
+    names = list(row.model_fields)
+    columns = [table.column(name) if name in table.column_names else missing for name in names]
+    return pa.table(columns, names=names)
+
+
+Limit = Annotated[int, Field(ge=1, le=1_000, description="Most rows of the answer.")]
+Of = Literal["runs", "steps"]

@@ -1,0 +1,98 @@
+"""Cost: what steps cost by a price table."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, ClassVar, Final, Literal
+
+import pyarrow as pa
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
+
+from analytics.moments import At
+from analytics.prices import GivenPrices, no_prices
+from analytics.question import (
+    Answer,
+    Asked,
+    Limit,
+    Question,
+    Row,
+    Words,
+    columns_of,
+    each_once,
+)
+
+Dimension = Literal["app", "workflow", "day", "run"]
+_COLUMNS: Final[dict[Dimension, str]] = {
+    "app": "app",
+    "workflow": "workflow",
+    "day": "day",
+    "run": "request_id",
+}
+
+
+def _plainly(amount: Decimal) -> str:
+    return f"{amount:f}".rstrip("0").rstrip(".") if amount % 1 else f"{amount:.0f}"
+
+
+Money = Annotated[
+    Decimal,
+    PlainSerializer(_plainly, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "decimal"}),
+]
+
+
+class CostRow(Row):
+    """A group of completed steps. What the question does not group by is null."""
+
+    app: str | None = Field(description="null as well for steps whose app no event named.")
+    workflow: str | None
+    day: At | None = Field(description="The day the runs were opened on, in UTC.")
+    request_id: str | None
+    steps: int = Field(description="Completed steps: no others are charged for.")
+    cost: Money | None = Field(
+        description="Of the steps with a known cost, exact; null where there is none."
+    )
+    currency: str | None = Field(description="As the price table names it; null without a table.")
+    unpriced_steps: int = Field(description="Steps of apps that have no price.")
+    unknown_steps: int = Field(
+        description="Steps of which something their price goes by is not known."
+    )
+
+
+class CostAnswer(Answer):
+    """The dearest first; groups without a known cost last."""
+
+    rows: list[CostRow]
+
+
+class Cost(Question):
+    """What do the completed steps cost, by a price table?
+
+    Nothing is guessed: apps without a price are told as unpriced, and what cannot be known is counted,
+    never taken for 0.
+    """
+
+    name: ClassVar = "cost"
+    title: ClassVar = "What steps cost by a price table"
+    answer_model: ClassVar = CostAnswer
+
+    by: Annotated[list[Dimension], *Words, AfterValidator(each_once)] = Field(
+        ["app"], description="What to tell apart: any of app, workflow, day, run."
+    )
+    prices: GivenPrices = Field(
+        None,
+        description='A price table as JSON: {"currency": "USD", "apps": {"fal-ai/fast-sdxl": {"per": '
+        '"inference_second", "price": "0.00111"}}}, per being request, image, megapixel, inference_second '
+        "or duration_second. By default the recorder's own.",
+        json_schema_extra={"type": "string"},
+    )
+    limit: Limit = 1_000
+
+    def answer(self, asked: Asked) -> pa.Table:
+        """See `Question.answer`."""
+        prices = self.prices or asked.prices()
+        by = [_COLUMNS[name] for name in self.by]
+        with asked.snapshot.lent("prices", prices.as_table() if prices else no_prices()):
+            table = asked.snapshot.ask("cost", {"by": by or ["whole"], "limit": self.limit})
+        currency = pa.array([prices.currency if prices else None] * table.num_rows, pa.string())
+        return columns_of(CostRow, table.append_column("currency", currency))

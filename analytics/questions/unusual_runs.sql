@@ -1,0 +1,66 @@
+-- Which runs took unusually long or short for their workflow?
+--
+-- Reads       runs (columns as in analytics/schema.py), times in microseconds.
+-- Parameters  $least: workflows of fewer runs are not judged. $score: least absolute score of a row.
+--             $limit: most rows.
+-- Grain       One row per completed run with a known duration above 0.
+-- Method      The modified z-score of Iglewicz and Hoaglin (How to Detect and Handle Outliers, 1993):
+--             0.6745 * (x - median) / MAD, of the natural logarithm of the duration, since latencies
+--             are spread by factors, within the workflow. Beyond 3.5 counts as unusual. MAD is the
+--             median of absolute deviations from the median; where it is 0, more than half the runs
+--             took the same time, and (x - median) / (1.2533 * mean absolute deviation) stands in.
+-- Columns     as slowest_runs.sql, and
+--             score        how unusual: above 0 slow, below 0 fast
+--             typical_us   the median of its workflow
+--             n            how many runs the workflow has
+WITH logged AS (
+    SELECT workflow, ln(duration_us) AS x
+    FROM runs
+    WHERE status = 'completed' AND duration_us > 0
+),
+groups AS (
+    SELECT workflow, count(*) AS n, median(x) AS middle, mad(x) AS spread
+    FROM logged
+    GROUP BY ALL
+    HAVING count(*) >= $least
+),
+flat AS (
+    SELECT workflow, avg(abs(x - middle)) AS mean_spread
+    FROM logged
+    JOIN groups USING (workflow)
+    WHERE spread = 0
+    GROUP BY ALL
+),
+scales AS (
+    SELECT
+        groups.*,
+        CASE WHEN spread > 0 THEN spread / 0.6745 ELSE 1.2533 * mean_spread END AS scale
+    FROM groups
+    LEFT JOIN flat USING (workflow)
+),
+scored AS (
+    -- A left join, so that the few groups are what is looked up.
+    SELECT runs.*, (ln(duration_us) - middle) / nullif(scale, 0) AS score, middle, n
+    FROM runs
+    LEFT JOIN scales USING (workflow)
+    WHERE status = 'completed' AND duration_us > 0
+),
+told AS (
+    SELECT *
+    FROM scored
+    WHERE abs(score) >= $score
+    ORDER BY abs(score) DESC, opened_at, request_id
+    LIMIT $limit
+)
+SELECT
+    request_id,
+    workflow,
+    status,
+    opened_at,
+    duration_us,
+    '/api/v1/runs/' || url_encode(request_id) AS link,
+    score,
+    exp(middle) AS typical_us,
+    n
+FROM told
+ORDER BY abs(score) DESC, opened_at, request_id
