@@ -142,10 +142,12 @@ WINDOW_REPORT: Final[dict[str, Any]] = examples.LATENCY | {
     },
     "errors": [
         {
+            "of": "steps",
             "kind": "image_load_error",
             "app": "fal-ai/imageutils/rembg",
             "field": "body.image_url",
             "failures": 3,
+            "share": 0.0072,
             "runs": 3,
             "request_id": examples.REQUEST_ID,
             "href": f"/api/v1/runs/{examples.REQUEST_ID}",

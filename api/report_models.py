@@ -87,30 +87,18 @@ class TimelineModel(Model):
 
 
 class ErrorModel(Model):
-    """A kind of failure: of steps, or of runs in which no step failed."""
+    """A kind of failure, of runs or of steps: most failed steps fail their run as well."""
 
-    kind: str | None
+    of: str = Field(description="`runs` or `steps`.")
+    kind: str
     app: str | None
     field: str | None
     failures: int
+    share: float = Field(description="Of all runs or steps, whatever became of them.")
     runs: int
     request_id: str = Field(description="The run of the last of them.")
     href: str
     message: str | None
-
-    @classmethod
-    def of(cls, row: ErrorRow) -> ErrorModel:
-        """The wire's shape of a kind of failure."""
-        return cls(
-            kind=row.kind,
-            app=row.app,
-            field=row.field,
-            failures=row.failures,
-            runs=row.runs,
-            request_id=row.request_id,
-            href=path_of_run(row.request_id),
-            message=row.message,
-        )
 
 
 class NodeModel(Model):
@@ -165,7 +153,7 @@ class ReportModel(Model):
     totals: TotalsModel
     totals_before: TotalsModel | None = Field(description="Of the window it is compared with.")
     timeline: TimelineModel
-    errors: list[ErrorModel] = Field(description="The twenty most frequent.")
+    errors: list[ErrorModel] = Field(description="The most frequent, fifty at most.")
     nodes: list[NodeModel] = Field(description="The twenty that took the most time.")
     changes: ChangesModel
     compare: CompareModel | None
@@ -188,12 +176,27 @@ class ReportModel(Model):
             totals=TotalsModel.of(report.totals),
             totals_before=None if before is None else TotalsModel.of(before),
             timeline=TimelineModel.of(report.timeline),
-            errors=[ErrorModel.of(row) for row in report.errors],
+            errors=[_error(row) for row in report.errors],
             nodes=[NodeModel.model_validate(row) for row in report.nodes],
             changes=ChangesModel.of(report.changes),
             compare=None if compared is None else CompareModel.of(compared),
             slowest=[SlowRunModel.of(row) for row in report.slowest],
         )
+
+
+def _error(row: ErrorRow) -> ErrorModel:
+    return ErrorModel(
+        of=row.of,
+        kind=row.kind,
+        app=row.app,
+        field=row.field,
+        failures=row.failures,
+        share=row.share,
+        runs=row.runs,
+        request_id=row.request_id,
+        href=path_of_run(row.request_id),
+        message=row.message,
+    )
 
 
 def report_answer(report: Report, form: Literal["json", "html", "md"]) -> Response:

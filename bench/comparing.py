@@ -27,7 +27,7 @@ _NODES = 4
 
 _STEPS_SQL = """
 COPY (
-    SELECT
+    SELECT *, inference_us + overhead_us AS duration_us FROM (SELECT
         printf('%08x-%04x-7000-8000-%012x', run // 7, run % 65536, run) AS request_id,
         'workflows/acme/flow' || (run % 5) AS workflow,
         make_timestamp({start} + run * {week} // {runs}) AS opened_at,
@@ -36,9 +36,8 @@ COPY (
         'fal-ai/app_' || (node % 3) AS app_id,
         CASE WHEN random() < 0.01 THEN 'failed' ELSE 'completed' END AS status,
         exp(14 + 0.45 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))::BIGINT AS inference_us,
-        exp(12 + 0.9 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))::BIGINT AS overhead_us,
-        inference_us + overhead_us AS duration_us
-    FROM range({runs}) AS runs(run), range({nodes}) AS nodes(node)
+        exp(12 + 0.9 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random()))::BIGINT AS overhead_us
+    FROM range({runs}) AS runs(run), range({nodes}) AS nodes(node))
 ) TO '{path}' (FORMAT parquet)
 """
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
@@ -18,7 +19,8 @@ from analytics.reporting.queries import ReportQuery
 from analytics.selection import Selection
 
 MOST_ROWS: Final = 20
-"""Errors, nodes and slow runs that are told."""
+"""Nodes and slow runs that are told."""
+_MOST_ERRORS: Final = 50
 _BUCKETS: Final = 60
 _MOST_BUCKETS: Final = 400
 """Runs over more than thirty years are not shown to their end."""
@@ -86,12 +88,14 @@ class Timeline(msgspec.Struct, frozen=True):
 
 
 class ErrorRow(msgspec.Struct, frozen=True):
-    """A kind of failure; see `report_errors.sql`."""
+    """A kind of failure, of runs or of steps; see `errors.sql`."""
 
-    kind: str | None
+    of: str
+    kind: str
     app: str | None
     field: str | None
     failures: int
+    share: float
     runs: int
     request_id: str
     message: str | None
@@ -110,7 +114,7 @@ class NodeRow(msgspec.Struct, frozen=True):
 
 
 class SlowRun(msgspec.Struct, frozen=True):
-    """A run that took long; see `report_slowest.sql`."""
+    """A run that took long, and its longest step; see `slowest_runs.sql`."""
 
     request_id: str
     workflow: str
@@ -172,11 +176,11 @@ def compose(
         tell("percentiles")
         latency = latency_in(opened, query.by)
         tell("errors")
-        errors = _rows(opened, "report_errors", ErrorRow)
+        errors = _errors(opened)
         tell("nodes")
-        nodes = _rows(opened, "report_nodes", NodeRow)
+        nodes = [NodeRow(**row) for row in opened.rows("report_nodes", {"most": MOST_ROWS})]
         tell("slowest")
-        slowest = _rows(opened, "report_slowest", SlowRun)
+        slowest = _slowest(opened)
         tell("changes")
         changes = changes_in(opened, ChangesQuery(**msgspec.structs.asdict(window)))
         tell("compare")
@@ -221,8 +225,32 @@ def _totals(opened: Snapshot) -> Totals:
     return Totals(**row)
 
 
-def _rows(opened: Snapshot, question: str, row: Callable[..., Any]) -> list[Any]:
-    return [row(**each) for each in opened.rows(question, {"most": MOST_ROWS})]
+def _errors(opened: Snapshot) -> list[ErrorRow]:
+    rows = opened.rows("errors", {"limit": _MOST_ERRORS})
+    fields = ErrorRow.__struct_fields__
+    return [ErrorRow(**{name: row[name] for name in fields}) for row in rows]
+
+
+def _slowest(opened: Snapshot) -> list[SlowRun]:
+    rows = opened.rows("slowest_runs", {"limit": MOST_ROWS})
+    wanted = {"request_ids": [row["request_id"] for row in rows]}
+    longest = {row.pop("request_id"): row for row in opened.rows("report_longest_steps", wanted)}
+    nothing = {"node": None, "node_us": None}
+    return [
+        SlowRun(
+            request_id=row["request_id"],
+            workflow=row["workflow"],
+            status=row["status"],
+            duration_us=row["duration_us"],
+            opened_at_us=_us(row["opened_at"]),
+            **longest.get(row["request_id"], nothing),
+        )
+        for row in rows
+    ]
+
+
+def _us(at: datetime | None) -> int | None:
+    return None if at is None else (at - datetime(1970, 1, 1)) // timedelta(microseconds=1)
 
 
 def _timeline(opened: Snapshot, totals: Totals, window: Selection) -> Timeline:

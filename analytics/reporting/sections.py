@@ -116,21 +116,30 @@ def _measured(what: str, measure: Measure) -> list[Cell]:
 
 
 def _errors(report: Report, link: Link) -> Section:
+    captions = (("runs", "Runs that failed"), ("steps", "Steps that failed"))
+    grids = [_errors_of(report, of, caption, link) for of, caption in captions]
+    grids = [each for each in grids if each.rows]
+    notes = ["A failed step usually fails its run as well."] if grids else ["Nothing failed."]
+    return Section("Errors", notes, grids)
+
+
+def _errors_of(report: Report, of: str, caption: str, link: Link) -> Grid:
     rows = [
         [
             view.name(row.kind),
-            view.name(row.app),
+            *([view.name(row.app)] if of == "steps" else []),
             view.name(row.field),
             view.number(row.failures),
-            view.number(row.runs),
+            view.figure(view.share(row.share)),
             view.run(row.request_id, link),
             view.message(row.message),
         ]
         for row in report.errors
+        if row.of == of
     ]
-    columns = ["kind", "app", "field", "failures", "runs", "last run", "its message"]
-    table = view.grid("Failed steps, and runs that failed without one", columns, rows)
-    return Section("Errors", [] if rows else ["Nothing failed."], [table] if rows else [])
+    apps = ["app"] if of == "steps" else []
+    columns = ["kind", *apps, "field", "failures", f"of all {of}", "last run", "its message"]
+    return view.grid(caption, columns, rows)
 
 
 def _time(report: Report) -> Section:

@@ -89,15 +89,26 @@ def test_one_run_is_told_in_every_part(composed: Composed) -> None:
     assert report.as_of_position == 5
 
 
-def test_failures_of_steps_are_told_once_and_runs_without_one_as_well(composed: Composed) -> None:
+def test_failures_are_told_of_runs_and_of_steps(composed: Composed) -> None:
     detail = {"detail": [{"loc": ["body", "image"], "msg": "bad", "type": "image_load_error"}]}
     failing = [
         at(history(f"run-{n}", submit("a"), error("a", status=422, body=detail)), n) for n in (1, 2)
     ]
     report = composed(*failing, history("cut", submit("a"), reason="cut"))
     assert report.errors == [
-        ErrorRow("image_load_error", "fal-ai/app", "body.image", 2, 2, "run-2", "it broke"),
-        ErrorRow("cut", None, None, 1, 1, "cut", "cut"),
+        ErrorRow("runs", "image_load_error", None, "body.image", 2, 2 / 3, 2, "run-2", "it broke"),
+        ErrorRow("runs", "cut", None, None, 1, 1 / 3, 1, "cut", "cut"),
+        ErrorRow(
+            "steps",
+            "image_load_error",
+            "fal-ai/app",
+            "body.image",
+            2,
+            2 / 3,
+            2,
+            "run-2",
+            "it broke",
+        ),
     ]
     assert report.totals.success_rate == 0.0
 
