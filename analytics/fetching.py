@@ -76,6 +76,12 @@ class Chunk(NamedTuple):
 
 def chunks(connection: Connection, which: Which) -> Iterator[Chunk]:
     """Reads runs with their steps."""
+    for made in run_batches(connection, which):
+        yield Chunk(made, _read_steps(connection, which, made))
+
+
+def run_batches(connection: Connection, which: Which) -> Iterator[pa.RecordBatch]:
+    """Reads runs alone."""
     after: tuple[object, ...] | None = None
     while True:
         found = _read(connection, _runs_query(which, after), _RUN_COLUMNS)
@@ -85,7 +91,7 @@ def chunks(connection: Connection, which: Which) -> Iterator[Chunk]:
         found = _cut(found)
         after = tuple(found[column.name][-1] for column in which.order)
         made = _runs_batch(connection, which.generation, found)
-        yield Chunk(made, _read_steps(connection, which, made))
+        yield made
         if count < CHUNK_RUNS and made.num_rows == count:
             return
 

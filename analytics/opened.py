@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 import duckdb
+from sqlalchemy import Connection
 
 from analytics import engine, relations
 from analytics.event_stream import add_events
@@ -177,6 +178,20 @@ class Analytics:
         if events is not None:
             add_events(connection, self.database, folder, events, selection)
         return Relations(connection, listed.projected.position, bool(planned.segments))
+
+    def plan(self, connection: Connection, selection: Selection) -> tuple[Plan, int]:
+        """Where the selected runs and steps come from, as of a transaction, and its position."""
+        listed = catalog.read_listed(connection, catalog.RUNS_AND_STEPS)
+        planned = _plan(listed, self.folder, selection)
+        if planned.damaged:
+            self.tell_damage()
+        return planned, listed.projected.position
+
+    def files_of(self, segments: list[Segment], kind: str) -> list[str]:
+        """The segments of a relation, as files on this machine."""
+        if self.folder is None:
+            return []
+        return [str(self.folder.local(each.name)) for each in segments if each.kind == kind]
 
     def tell_damage(self) -> None:
         """Tells whoever wanted to know."""

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, Select, bindparam, case, func, select
 
+from analytics.fetching import Chunk, Which, chunks, run_batches
+from analytics.remainder import of_run, of_steps
 from analytics.schema import EVENTS, RUNS, STEPS
 from analytics.selection import Selection
-from analytics.tail import of_run, run_batches, select_runs, select_steps, step_batches
 from recorder.events import lift
 from recorder.store.generations import Checkpoint
-from recorder.store.tables import events, runs, steps
+from recorder.store.tables import events, runs
 
-ROWS: Final = 5_000
 EVENT_ROWS: Final = 1_000
 SHORT_BYTES: Final = 4 * 1024
 """Longer frames are read one by one: drivers take many rows into memory before they hand out the first."""
@@ -47,19 +48,30 @@ def batches_of(
     Runs and steps come in the order their runs arrived, events in the order of the log. Events are those
     of the selected runs up to the checkpoint; with a node or an app selected, those that name it.
     """
-    generation = checkpoint.generation
+    which = Which(
+        checkpoint.generation,
+        of_run(selection),
+        order=(runs.c.first_position,),
+        of_steps=of_steps(selection),
+    )
     match relation:
         case "runs":
-            query = select_runs(generation, selection).order_by(runs.c.first_position)
-            return Batches(RUNS, run_batches(connection, query, ROWS))
+            return Batches(RUNS, run_batches(connection, which))
         case "steps":
-            query = select_steps(generation, selection).order_by(
-                runs.c.first_position, steps.c.first_seq, steps.c.attempt
-            )
-            return Batches(STEPS, step_batches(connection, query, ROWS))
+            return Batches(STEPS, map(_steps_in_order, chunks(connection, which)))
         case _:
             query = _select_events(checkpoint, selection)
             return Batches(EVENTS, _event_batches(connection, query))
+
+
+def _steps_in_order(chunk: Chunk) -> pa.RecordBatch:
+    """Steps as their runs stand, those of a run by when they were submitted."""
+    place = pc.index_in(chunk.steps.column("request_id"), value_set=chunk.runs.column("request_id"))
+    keys = {"place": place, "at": chunk.steps.column("submitted_us")}
+    names = ("place", "at", "node_id", "attempt")
+    keys |= {name: chunk.steps.column(name) for name in names[2:]}
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in names])
+    return chunk.steps.take(order)
 
 
 def _select_events(checkpoint: Checkpoint, selection: Selection) -> Select[Any]:

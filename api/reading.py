@@ -87,7 +87,7 @@ class Service:
         self.ingest = Ingest(rec)
         self.analytics = open_analytics(rec)
         self.columns = Worker(self.analytics)
-        self.console = Console(rec.database)
+        self.console = Console(self.analytics)
         self._rec = rec
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from analytics.relations import Kind
+
 Form = Literal["json", "csv", "parquet", "arrow"]
 
 MIB: Final = 1024 * 1024
@@ -71,7 +73,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Needed(msgspec.Struct, frozen=True, tag="needed"):
     """The relations a question reads; said by its process, before it reads any."""
 
-    relations: list[str]
+    relations: list[Kind]
 
 
 class Fed(msgspec.Struct, frozen=True, tag="fed"):
@@ -81,9 +83,17 @@ class Fed(msgspec.Struct, frozen=True, tag="fed"):
 
 
 class Supplied(msgspec.Struct, frozen=True, tag="supplied"):
-    """A relation follows, as an Arrow IPC stream."""
+    """A relation: files to read it from, and the rest of it, which follows as an Arrow IPC stream.
 
-    relation: str
+    Attributes:
+        relation: Its name.
+        files: Parquet files.
+        not_counting: Runs whose rows in the files do not count.
+    """
+
+    relation: Kind
+    files: list[str] = []
+    not_counting: list[str] = []
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

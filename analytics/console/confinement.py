@@ -16,7 +16,7 @@ _PAGE_BYTES: Final = resource.getpagesize()
 _SPARE_CPU_S: Final = 2
 """The kernel ends a process this much later than we would, should we not be there."""
 
-_FILES: Final = 32
+_FILES: Final = 256
 _NICE: Final = 10
 """Streams that pass through the service come first."""
 

@@ -10,8 +10,9 @@ from analytics.console.asked import Answer, Done, Failed, Fed, Needed, Query, Su
 from analytics.console.feeding import supply, write_relation
 from analytics.console.pipe import hear, say
 from analytics.console.process import Watch, Worker
+from analytics.opened import Analytics
+from analytics.relations import Kind
 from recorder.errors import BadSql, SqlCancelled, SqlLimit, TooManyQueries
-from recorder.store.engine import Database
 
 AT_A_TIME: Final = 2
 
@@ -20,15 +21,15 @@ class Console:
     """Answers queries over what is recorded. Safe to use from several threads.
 
     Args:
-        database: What is recorded.
+        analytics: What is recorded, with its segments.
         at_a_time: How many queries may be under way.
         ahead: Keep a process ready for the next query, from the first one on.
     """
 
     def __init__(
-        self, database: Database, *, at_a_time: int = AT_A_TIME, ahead: bool = True
+        self, analytics: Analytics, *, at_a_time: int = AT_A_TIME, ahead: bool = True
     ) -> None:
-        self._database = database
+        self._analytics = analytics
         self._at_a_time = at_a_time
         self._ahead = ahead
         self._turn = threading.Lock()
@@ -135,11 +136,11 @@ class Console:
                 return word.answer
             word = hear(worker.answers)
 
-    def _feed(self, worker: Worker, names: list[str]) -> None:
-        with supply(self._database, names) as supplied:
-            for name, batches in supplied.relations.items():
-                say(worker.to, Supplied(name))
-                write_relation(batches, worker.to)
+    def _feed(self, worker: Worker, names: list[Kind]) -> None:
+        with supply(self._analytics, names) as supplied:
+            for name, source in supplied.relations.items():
+                say(worker.to, Supplied(name, source.files, source.not_counting))
+                write_relation(source.rest, worker.to)
                 worker.to.flush()
         say(worker.to, Fed(supplied.as_of_position))
 

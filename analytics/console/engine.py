@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
 
 from analytics.console.asked import Query
+from analytics.relations import Kind
 from analytics.schema import EVENTS, RUNS, STEPS
 
-RELATIONS: Final = {"runs": RUNS, "steps": STEPS, "events": EVENTS}
+RELATIONS: Final[dict[Kind, pa.Schema]] = {"runs": RUNS, "steps": STEPS, "events": EVENTS}
 READS: Final = frozenset({"SELECT", "EXPLAIN"})
 """The statements that read, in DuckDB's own words; WITH, FROM, VALUES, DESCRIBE, SUMMARIZE and SHOW are
 SELECTs to it."""
@@ -64,7 +66,7 @@ def read_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.St
 
 def needed(
     connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, query: Query
-) -> list[str]:
+) -> list[Kind]:
     """The relations the statement reads, as DuckDB binds it to empty ones; all where that is unclear."""
     connection.sql(
         statement, params=query.parameters or None

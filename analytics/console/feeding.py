@@ -1,4 +1,4 @@
-"""What a query's process is given to read: rows, handed over by us, so that it needs no database."""
+"""What a query's process is given to read: files, and rows handed over by us, so that it needs no database."""
 
 from __future__ import annotations
 
@@ -8,11 +8,32 @@ from typing import IO
 
 import msgspec
 import pyarrow as pa
+from sqlalchemy import Connection, not_, select
 
+from analytics.fetching import chunks, run_batches
+from analytics.opened import Analytics
+from analytics.relations import Kind
 from analytics.rows import Batches, batches_of
+from analytics.schema import EVENTS, RUNS, STEPS
+from analytics.segments import catalog
+from analytics.segments.event_rows import events_of
+from analytics.segments.reading import Plan, damaged_days
 from analytics.selection import Selection
-from recorder.store.engine import Database
-from recorder.store.generations import RUNS, read_checkpoint
+from recorder.store.tables import runs
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where the rows of a relation come from; none is in two of them.
+
+    Attributes:
+        rest: Rows that are in no file; read once.
+        files: Parquet files.
+        not_counting: Runs whose rows in the files do not count.
+    """
+
+    rest: Batches
+    files: list[str] = []
+    not_counting: list[str] = []
 
 
 class Supply(msgspec.Struct, frozen=True):
@@ -20,28 +41,62 @@ class Supply(msgspec.Struct, frozen=True):
 
     Attributes:
         as_of_position: The log position of that state.
-        relations: By name; each can be read once, one after the other.
+        relations: By name; the rest of each is to be read in this order.
     """
 
     as_of_position: int
-    relations: Mapping[str, Batches]
+    relations: Mapping[Kind, Source]
 
 
 @contextmanager
-def supply(database: Database, names: Collection[str]) -> Iterator[Supply]:
+def supply(analytics: Analytics, names: Collection[Kind]) -> Iterator[Supply]:
     """The relations of these names, as of now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with database.reading() as connection:
-        checkpoint = read_checkpoint(connection, RUNS)
-        relations = {name: batches_of(name, connection, checkpoint, Selection()) for name in names}
-        yield Supply(checkpoint.position, relations)
+    with analytics.database.reading() as connection:
+        planned, position = analytics.plan(connection, Selection())
+        relations = {name: _source(analytics, connection, planned, name) for name in names}
+        yield Supply(position, relations)
 
 
 def write_relation(batches: Batches, sink: IO[bytes]) -> None:
-    """Writes a relation as an Arrow IPC stream."""
+    """Writes rows as an Arrow IPC stream."""
     with pa.ipc.new_stream(sink, batches.schema) as stream:
         for batch in batches:
             stream.write_batch(batch)
+
+
+def _source(analytics: Analytics, connection: Connection, planned: Plan, name: str) -> Source:
+    files = analytics.files_of(planned.segments, name)
+    match name:
+        case "runs":
+            rest = (batch for which in planned.tail for batch in run_batches(connection, which))
+            return Source(Batches(RUNS, rest), files, planned.not_counting)
+        case "steps":
+            rest = (chunk.steps for which in planned.tail for chunk in chunks(connection, which))
+            return Source(Batches(STEPS, rest), files, planned.not_counting)
+        case _:
+            return _events(analytics, connection)
+
+
+def _events(analytics: Analytics, connection: Connection) -> Source:
+    """Events out of files as far as all of these are as they should be, else all out of the log."""
+    listed = catalog.read_listed(connection, catalog.EVENTS)
+    folder = analytics.folder
+    if (
+        folder is None
+        or not listed.segments
+        or listed.erased
+        or damaged_days(folder, listed.segments)
+    ):
+        return Source(batches_of("events", connection, listed.projected, Selection()))
+    beyond = select(runs.c.request_id).where(
+        runs.c.generation == listed.projected.generation, not_(catalog.is_exported(listed.exported))
+    )
+    opened = dict.fromkeys(connection.execute(beyond).scalars())
+    rows = events_of(connection, opened, until=listed.projected.position)
+    rest = (batch for table in rows for batch in table.select(EVENTS.names).to_batches())
+    files = analytics.files_of(listed.segments, "events")
+    return Source(Batches(EVENTS, rest), files, listed.superseded)

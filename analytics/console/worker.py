@@ -15,13 +15,15 @@ from typing import IO, Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset
 
 from analytics.console.asked import Answer, Done, Failed, Fed, Needed, Query, Supplied
 from analytics.console.casting import expression
 from analytics.console.confinement import confine
-from analytics.console.engine import connected, lock, needed, read_statement
+from analytics.console.engine import RELATIONS, connected, lock, needed, read_statement
 from analytics.console.forms import Pieces, Sheet, writer_of
 from analytics.console.pipe import hear, hear_query, say, say_piece
+from analytics.engine import literal
 
 IDLE_S: Final = 300
 """A process nobody asked anything for so long ends."""
@@ -115,13 +117,31 @@ def _take_in(connection: duckdb.DuckDBPyConnection, incoming: IO[bytes]) -> int:
     while isinstance(word := hear(incoming), Supplied):
         with pa.ipc.open_stream(incoming) as stream:
             table = stream.read_all()
-        connection.execute(f"DROP TABLE {word.relation}")
-        connection.register(word.relation, table)
+        _take_in_relation(connection, word, table)
     match word:
         case Fed(as_of_position):
             return as_of_position
         case _:
             raise EOFError
+
+
+def _take_in_relation(
+    connection: duckdb.DuckDBPyConnection, supplied: Supplied, rest: pa.Table
+) -> None:
+    """Arrow reads the files: DuckDB would have to be let into their folder, and COPY could write there."""
+    name = supplied.relation
+    schema = RELATIONS[name]
+    columns = ", ".join(schema.names)
+    connection.execute(f"DROP TABLE {name}")
+    connection.register(f"{name}_in_no_file", rest)
+    selects = [f"SELECT {columns} FROM {name}_in_no_file"]
+    if supplied.files:
+        files = pyarrow.dataset.dataset(supplied.files, schema=schema, format="parquet")
+        connection.register(f"{name}_in_files", files)
+        gone = f"SELECT unnest({literal(supplied.not_counting)})"
+        narrow = f" WHERE request_id NOT IN ({gone})" if supplied.not_counting else ""
+        selects.append(f"SELECT {columns} FROM {name}_in_files{narrow}")
+    connection.execute(f"CREATE VIEW {name} AS {' UNION ALL '.join(selects)}")
 
 
 def _end_when_alone(incoming: IO[bytes]) -> None:

@@ -90,11 +90,10 @@ def sql(
         limits=limits,
     )
     with (
-        options.open_recorder(db) as recorder,
-        Console(recorder.database, ahead=False) as console,
+        options.open_analytics(db) as analytics,
+        Console(analytics, ahead=False) as console,
         tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file,
     ):
-        recorder.projector.catch_up()
         try:
             answer = console.ask(asked, file)
         except BadSql as error:
