@@ -19,6 +19,7 @@ import pyarrow as pa
 from analytics import engine
 from analytics.opened import Analytics, Relations
 from analytics.selection import Selection
+from analytics.turns import Turns
 from recorder.store.engine import Database
 
 Source = Database | Analytics
@@ -39,10 +40,13 @@ class Snapshot:
         connection: duckdb.DuckDBPyConnection,
         as_of_position: int,
         without_files: Callable[[], Relations] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._connection = connection
         self.as_of_position = as_of_position
         self._without_files = without_files
+        self._turns = turns or Turns()
+        self._lent: dict[str, pa.Table] = {}
 
     def ask(self, question: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """Asks a question by the name of its file.
@@ -58,12 +62,15 @@ class Snapshot:
             # A segment may have been deleted or damaged behind our back; SQL has all there is in it.
             self._connection, self.as_of_position, _ = self._without_files()
             self._without_files = None
+            for name, table in self._lent.items():
+                self._connection.register(name, table)
             return self._ask(text_of(question), parameters or {})
 
     def _ask(self, text: str, parameters: Mapping[str, object]) -> pa.Table:
-        relation = self._connection.sql(text, params=dict(parameters))
-        answer: pa.Table = relation.to_arrow_table()
-        return answer
+        def answer() -> pa.Table:
+            return self._connection.sql(text, params=dict(parameters)).to_arrow_table()
+
+        return self._turns.take(answer)
 
     def batches(
         self, question: str, parameters: Mapping[str, object] | None = None
@@ -76,9 +83,11 @@ class Snapshot:
     def lent(self, name: str, table: pa.Table) -> Iterator[None]:
         """Within, questions can read this table as well, by this name."""
         self._connection.register(name, table)
+        self._lent[name] = table
         try:
             yield
         finally:
+            del self._lent[name]
             self._connection.unregister(name)
 
     def rows(
@@ -119,7 +128,7 @@ def snapshot(
             )
 
         again = without_files if relations.from_files else None
-        yield Snapshot(relations.connection, relations.as_of_position, again)
+        yield Snapshot(relations.connection, relations.as_of_position, again, source.turns)
 
 
 @contextmanager

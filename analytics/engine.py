@@ -32,6 +32,8 @@ def connect(scratch: Path | None, readable: Sequence[Path] = ()) -> duckdb.DuckD
     connection = duckdb.connect(":memory:", config=config)
     folders = [*readable, *([] if scratch is None else [scratch])]
     connection.execute(f"SET allowed_directories = {literal([str(each) for each in folders])}")
+    # Segments never change under their names.
+    connection.execute("SET parquet_metadata_cache = true")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

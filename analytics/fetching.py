@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,11 +22,11 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    TextClause,
     and_,
     bindparam,
-    cast,
-    func,
     select,
+    text,
     tuple_,
 )
 
@@ -39,6 +40,8 @@ CHUNK_EVENTS: Final = 200_000
 _NOT_READ: Final = frozenset({"generation", "error", "first_seq"})
 _RUN_COLUMNS: Final = [column for column in runs.c if column.name not in _NOT_READ]
 _STEP_COLUMNS: Final = [column for column in steps.c if column.name not in _NOT_READ]
+_RUN_ROWS: Final = select(*_RUN_COLUMNS, runs.c.error.isnot(None).label("failed"))
+_STEP_ROWS: Final = select(*_STEP_COLUMNS, steps.c.error.isnot(None).label("failed"))
 _OF_RUN: Final = {"workflow": "workflow", "opened_at": "opened_at", "status": "run_status", "definition": "definition"}  # fmt: skip
 """What a step has of its run, and what it is called there."""
 
@@ -88,9 +91,7 @@ def chunks(connection: Connection, which: Which) -> Iterator[Chunk]:
 
 
 def _runs_query(which: Which, after: tuple[object, ...] | None) -> Select[Any]:
-    query = select(*_RUN_COLUMNS, runs.c.error.isnot(None).label("failed")).where(
-        runs.c.generation == which.generation, *which.conditions
-    )
+    query = _RUN_ROWS.where(runs.c.generation == which.generation, *which.conditions)
     if which.by_index is not None:
         query = query.with_hint(runs, f"INDEXED BY {which.by_index}", "sqlite")
     if after is not None:
@@ -103,22 +104,25 @@ _Columns = dict[str, Any]
 
 def _read(connection: Connection, rows: Select[Any], columns: Sequence[Column[Any]]) -> _Columns:
     """Runs a query; its columns by name. `failed` is the number of rows that are."""
-    of = rows.subquery()
-    arrays = [_json_array(connection, of.c[column.name]) for column in columns]
-    failed = func.count().filter(of.c.failed)
-    *texts, failures = connection.execute(select(*arrays, failed)).one()
+    names = tuple(column.name for column in columns)
+    arrays = _arrays(connection.dialect.name, names)
+    *texts, failures = connection.execute(select(arrays).select_from(rows.subquery("q"))).one()
     found: _Columns = {}
-    for column, text in zip(columns, texts, strict=True):
+    for column, array in zip(columns, texts, strict=True):
         decode = _decode_texts if isinstance(column.type, Text) else _decode_numbers
-        found[column.name] = [] if text is None else decode(text)
+        found[column.name] = [] if array is None else decode(array)
     found["failed"] = [failures]
     return found
 
 
-def _json_array(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    if connection.dialect.name == "sqlite":
-        return func.json_group_array(column)
-    return cast(func.json_agg(column), Text)
+@cache
+def _arrays(dialect: str, names: tuple[str, ...]) -> TextClause:
+    """A JSON array of each column of `q`, then how many of its rows failed.
+
+    As text: to build it of expressions takes longer than a small answer does.
+    """
+    array = "json_group_array(q.{})" if dialect == "sqlite" else "json_agg(q.{})::text"
+    return text(", ".join([*map(array.format, names), "count(*) FILTER (WHERE q.failed)"]))
 
 
 def _cut(found: _Columns) -> _Columns:
@@ -154,7 +158,7 @@ def _queued_us(queue: str | None) -> int | None:
 
 def _read_steps(connection: Connection, which: Which, of: pa.RecordBatch) -> pa.RecordBatch:
     ids = of.column("request_id").to_pylist()
-    query = select(*_STEP_COLUMNS, steps.c.error.isnot(None).label("failed")).where(
+    query = _STEP_ROWS.where(
         steps.c.generation == which.generation, _among(steps, ids), *which.of_steps
     )
     found = _read(connection, query, _STEP_COLUMNS)

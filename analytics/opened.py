@@ -23,6 +23,7 @@ from analytics.segments.exporter import POLITE_S, Exporter
 from analytics.segments.folder import Folder, LocalFolder, folder_at
 from analytics.segments.reading import Plan, plan
 from analytics.selection import Selection
+from analytics.turns import Turns
 from recorder.bootstrap import Recorder
 from recorder.store.engine import Database
 
@@ -48,6 +49,9 @@ class Analytics:
         database: What is recorded.
         folder: Where its segments are; None where there are none, all rows come from SQL then.
         with_events: Whether events go into segments as well.
+
+    Attributes:
+        turns: Whose turn it is to use its memory.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Analytics:
         self.folder = folder
         self._with_events = with_events
         self._scratch: Path | None = None
+        self.turns = Turns()
         self._opening = threading.Lock()
         self._instance: duckdb.DuckDBPyConnection | None = None
         self._on_damage: list[Callable[[], object]] = []

@@ -36,6 +36,10 @@ RUNS_AND_STEPS: Final = Columns("columns", ("runs", "steps"))
 EVENTS: Final = Columns("columns.events", ("events",))
 
 
+CHANGED_INDEX: Final = "ix_runs_generation_as_of_position"
+"""Finds in SQLite, which keeps no statistics to choose by, what has changed since a position."""
+
+
 class Segment(msgspec.Struct, frozen=True):
     """A file.
 
@@ -131,7 +135,7 @@ def _superseded(connection: Connection, exported: Checkpoint) -> list[str]:
     )
     query = (
         select(runs.c.request_id)
-        .with_hint(runs, "INDEXED BY ix_runs_generation_as_of_position", "sqlite")
+        .with_hint(runs, f"INDEXED BY {CHANGED_INDEX}", "sqlite")
         .where(
             runs.c.generation == exported.generation,
             runs.c.as_of_position > exported.position,
@@ -244,6 +248,12 @@ def drop(connection: Connection, names: Sequence[str], *, now_us: int) -> None:
     if names:
         dropped = update(segments).where(segments.c.name.in_(names))
         connection.execute(dropped.values(state="dropped", since_us=now_us))
+
+
+def has_live(connection: Connection, columns: Columns) -> bool:
+    """Whether any file of a set is listed as counting, be it rightly or not."""
+    live = and_(segments.c.kind.in_(columns.kinds), segments.c.state == "live")
+    return connection.execute(select(segments.c.name).where(live).limit(1)).first() is not None
 
 
 def start_over(connection: Connection, columns: Columns, generation: int, *, now_us: int) -> None:

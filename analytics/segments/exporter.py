@@ -29,7 +29,7 @@ from analytics.segments.files import (
 )
 from analytics.segments.folder import Folder
 from analytics.segments.merging import to_merge
-from analytics.segments.reading import CHANGED_INDEX, damaged_days, days_of, whole_day
+from analytics.segments.reading import damaged_days, days_of, whole_day
 from recorder.store.engine import Database
 from recorder.store.generations import Checkpoint
 from recorder.store.tables import runs
@@ -142,14 +142,15 @@ class Exporter:
                 self._folder.delete(file.name)
             return "overtaken"
         except Exception:
+            self._may_be_damaged = True
             self._give_up()
             raise
 
     def _round(self, start: Checkpoint) -> Done:
         with self._database.reading() as connection:
             listed = catalog.read_listed(connection, self._columns)
-            if start.position and not listed.exported.position:
-                return self._start_over(listed)
+            if not listed.exported.position and catalog.has_live(connection, self._columns):
+                return self._start_over(listed, start)
             day = self._day_to_rewrite(connection, listed)
             if day is not None:
                 return self._rewrite(connection, listed, start, day)
@@ -157,9 +158,11 @@ class Exporter:
                 return "exported"
         return "merged" if self._merge(listed, start) else "nothing"
 
-    def _start_over(self, listed: Listed) -> Done:
+    def _start_over(self, listed: Listed, start: Checkpoint) -> Done:
         """The segments are of another generation or another log."""
         with self._database.writing() as connection:
+            if catalog.read_exported(connection, self._columns, lock=True) != start:
+                raise Overtaken
             generation = listed.projected.generation
             catalog.start_over(connection, self._columns, generation, now_us=self._now_us())
         return "started over"
@@ -198,7 +201,7 @@ class Exporter:
         exported, projected = listed.exported, listed.projected
         beyond = (runs.c.closed_at.isnot(None), runs.c.as_of_position > exported.position)
         within = runs.c.as_of_position <= projected.position
-        which = Which(projected.generation, (*beyond, within), by_index=CHANGED_INDEX)
+        which = Which(projected.generation, (*beyond, within), by_index=catalog.CHANGED_INDEX)
         taken: list[Chunk] = []
         rows = 0
         for chunk in chunks(connection, which):
@@ -219,7 +222,7 @@ class Exporter:
         if listed.superseded:
             days |= self._days_that_hold(listed)
         if self.holds_frames and listed.erased:
-            days |= days_of(connection, listed, list(listed.erased))
+            days |= set(days_of(connection, listed, list(listed.erased)).values())
         return min(days, default=None)
 
     def _days_that_hold(self, listed: Listed) -> set[str]:
@@ -253,8 +256,8 @@ class Exporter:
 
         written = [write_segment(self._folder, file, rows(file)) for file in files]
         replaced = [each.name for each in listed.segments if each.day == day]
-        of_day = [id_ for id_ in listed.erased if day in days_of(connection, listed, [id_])]
-        erased = {id_: listed.erased[id_] for id_ in of_day}
+        days = days_of(connection, listed, list(listed.erased))
+        erased = {id_: times for id_, times in listed.erased.items() if days.get(id_) == day}
         self._commit(Change(start, start, written, replaced, erased))
         self._broken.discard(day)
         return "rewritten"
@@ -297,11 +300,14 @@ class Exporter:
         with self._database.reading() as connection:
             since_us = self._now_us() - self._grace_us
             names = catalog.to_delete(connection, self._columns, since_us=since_us)
+        deleted = []
         for name in names:
-            self._folder.delete(name)
-        if names:
+            with suppress(OSError):  # it stays listed, and is tried again
+                self._folder.delete(name)
+                deleted.append(name)
+        if deleted:
             with self._database.writing() as connection:
-                catalog.forget(connection, names)
+                catalog.forget(connection, deleted)
 
 
 def _table(batches: Iterable[pa.RecordBatch]) -> pa.Table:

@@ -9,12 +9,11 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 
 from analytics.fetching import Which
 from analytics.schema import AFTER_LAST_MOMENT_US, FIRST_MOMENT_US
-from analytics.segments.catalog import Listed, Segment, is_exported
+from analytics.segments.catalog import CHANGED_INDEX, Listed, Segment, is_exported
 from analytics.segments.files import DAY_US, UNKNOWN_DAY, day_of, day_starts_us
 from analytics.segments.folder import Folder
 from recorder.store.tables import runs
 
-CHANGED_INDEX: Final = "ix_runs_generation_as_of_position"
 OPENED_INDEX: Final = "ix_runs_generation_opened_at"
 OPEN_INDEX: Final = "ix_runs_open"
 
@@ -113,14 +112,15 @@ def damaged_days(folder: Folder, segments: Sequence[Segment]) -> set[str]:
     return {each.day for each in segments if not folder.is_there(each.name, each.size_bytes)}
 
 
-def days_of(connection: Connection, listed: Listed, request_ids: Sequence[str]) -> set[str]:
-    """The days some runs belong to, as far as they are in files."""
-    days: set[str] = set()
+def days_of(connection: Connection, listed: Listed, request_ids: Sequence[str]) -> dict[str, str]:
+    """The days of those runs among some that belong into files."""
+    days: dict[str, str] = {}
     for start in range(0, len(request_ids), 1_000):
-        query = select(runs.c.opened_at).where(
+        query = select(runs.c.request_id, runs.c.opened_at).where(
             runs.c.generation == listed.exported.generation,
             runs.c.request_id.in_(request_ids[start : start + 1_000]),
             is_exported(listed.exported),
         )
-        days |= {day_of(opened_at) for opened_at in connection.execute(query).scalars()}
+        rows = connection.execute(query)
+        days |= {request_id: day_of(opened_at) for request_id, opened_at in rows}
     return days

@@ -175,3 +175,9 @@ def test_segments_ahead_of_the_projection_do_not_count(
     raw.execute("DELETE FROM runs")
     raw.execute("UPDATE projections SET position = 0, chain = NULL WHERE name = 'runs'")
     assert segmented.told()["runs"] == []
+    raw.execute("UPDATE projections SET position = 0, chain = NULL WHERE name = 'columns'")
+    segmented.rec.projector.catch_up()
+    assert segmented.told() == segmented.told_by_sql()
+    segmented.export()
+    assert segmented.in_files("runs") == ["a"]
+    assert segmented.told() == segmented.told_by_sql()

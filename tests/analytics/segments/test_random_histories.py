@@ -53,7 +53,7 @@ def fresh(rec: Recorder) -> Iterator[Segmented]:
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data(), steps, windows)
 def test_answers_are_the_same_with_and_without_segments(
