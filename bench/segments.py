@@ -27,8 +27,8 @@ from recorder.store.log import SqlLog
 from tests.postgres import running_postgres
 
 RUNS = 10_000
-TAIL_RUNS = 700
-"""About what a worker leaves in SQL before it exports again."""
+TAIL_RUNS = 435
+"""Ten thousand events: what a worker leaves in SQL before it exports again."""
 
 SIZES = (1_000_000, 10_000_000)
 BY = {"by_workflow": True, "by_node": True, "by_app": True}

@@ -16,8 +16,11 @@ _log = logging.getLogger(__name__)
 LOOK_S: Final = 5.0
 """Between two looks at how much there is to do."""
 
-MANY_EVENTS: Final = 20_000
-"""So many events beyond the segments are exported at once; an answer takes them from SQL in some 50 ms."""
+RETRY_S: Final = 30.0
+"""After a failure, which is told once as long as it stays the same."""
+
+MANY_EVENTS: Final = 10_000
+"""So many events beyond the segments are exported at once; an answer takes them from SQL in some 15 ms."""
 
 EXPORT_S: Final = 60.0
 """Fewer wait for so long."""
@@ -83,11 +86,15 @@ class Worker:
                     tidied_s = last_s if tidy else tidied_s
                 self.failure = None
             except Exception as error:  # questions are answered from SQL; health tells of failures
-                self.failure = _one_line(error)
-                _log.error("segments: %s", self.failure)
+                self._fail(_one_line(error))
                 exporters = []
-            self._look.wait(LOOK_S)
+            self._look.wait(LOOK_S if self.failure is None else RETRY_S)
             self._look.clear()
+
+    def _fail(self, failure: str) -> None:
+        if failure != self.failure:
+            _log.error("segments: %s", failure)
+        self.failure = failure
 
     def _keep_up(self, exporters: list[Exporter]) -> None:
         for exporter in exporters:

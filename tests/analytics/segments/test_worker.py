@@ -18,6 +18,7 @@ from tests.logs import WAIT_S
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks often, and never waits for more."""
     monkeypatch.setattr(worker, "LOOK_S", 0.001)
+    monkeypatch.setattr(worker, "RETRY_S", 0.001)
     monkeypatch.setattr(worker, "EXPORT_S", 0.0)
 
 
