@@ -17,12 +17,12 @@ import duckdb
 import pyarrow as pa
 
 from analytics import engine
-from analytics.opened import Analytics, Relations
+from analytics.archive import Archive, Relations
 from analytics.selection import Selection
 from analytics.turns import Turns
 from recorder.store.engine import Database
 
-Source = Database | Analytics
+Source = Database | Archive
 """What can be asked: a database alone, or with its segments."""
 
 _BATCH_ROWS: Final = 1_000_000
@@ -118,7 +118,7 @@ def snapshot(
     """
     with ExitStack() as opened:
         if isinstance(source, Database):
-            source = opened.enter_context(Analytics(source))
+            source = opened.enter_context(Archive(source))
         relations = opened.enter_context(source.opened(selection, with_events=with_events))
 
         def without_files() -> Relations:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,15 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 """Calendar units of UTC; a week begins on Monday."""
 BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
+
+LENGTHS_US: Final[dict[Bucket, int]] = {
+    "minute": 60_000_000,
+    "hour": 3_600_000_000,
+    "day": 86_400_000_000,
+    "week": 7 * 86_400_000_000,
+    "month": 28 * 86_400_000_000,
+}
+"""How long a bucket is at least."""
 
 _AGO: Final = re.compile(r"(\d{1,9})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -41,9 +50,7 @@ def read_moment(value: object, *, now: datetime | None = None) -> int | None:
         return value
     if isinstance(value, datetime):
         return _us(value)
-    if not isinstance(value, str):
-        raise ValueError(_NO_MOMENT)
-    text = value.strip()
+    text = value.strip() if isinstance(value, str) else ""
     ago = _AGO.fullmatch(text)
     try:
         if ago is not None:
@@ -61,7 +68,7 @@ def _us(at: datetime) -> int:
 
 def shown(at: datetime) -> str:
     """A moment of a relation (UTC without a zone) as `2025-01-31T12:00:00.000000Z`."""
-    return at.isoformat(timespec="microseconds") + "Z"
+    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 Given = Annotated[int | None, BeforeValidator(read_moment), WithJsonSchema({"type": "string"})]
@@ -80,19 +87,15 @@ def edges(first_us: int, last_us: int, bucket: Bucket) -> NDArray[np.int64]:
     first, last = _floor(first_us, bucket), _floor(last_us, bucket)
     if bucket == "month":
         months = np.arange(first.astype("M8[M]"), last.astype("M8[M]") + 2)
-        return _as_us(months)
-    length = np.timedelta64(1, {"minute": "m", "hour": "h", "day": "D", "week": "W"}[bucket])
-    step = length.astype("m8[us]")
-    return _as_us(np.arange(first, last + step + np.timedelta64(1, "us"), step))
+        return months.astype("M8[us]").astype(np.int64)
+    length_us = LENGTHS_US[bucket]
+    begin = int(first.astype(np.int64))
+    return np.arange(begin, int(last.astype(np.int64)) + length_us + 1, length_us)
 
 
-def _floor(at_us: int, bucket: Bucket) -> np.datetime64:
+def _floor(at_us: int, bucket: Bucket) -> Any:
     at = np.datetime64(at_us, "us")
     if bucket == "week":
         return (at - _MONDAY).astype("M8[W]").astype("M8[us]") + _MONDAY
     unit = {"minute": "m", "hour": "h", "day": "D", "month": "M"}[bucket]
     return at.astype(f"M8[{unit}]").astype("M8[us]")
-
-
-def _as_us(moments: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    return moments.astype("M8[us]").astype(np.int64)

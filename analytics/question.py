@@ -7,7 +7,19 @@ the commands and the Python face are made of these declarations.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
+from datetime import datetime
+from decimal import Decimal
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Self,
+    TypeVar,
+    get_args,
+    get_type_hints,
+)
 
 import pyarrow as pa
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -85,8 +97,8 @@ class Answer(BaseModel):
     as_of_position: int = Field(description="The log position this answer is derived from.")
 
 
-class Question(BaseModel):
-    """A question about the runs that are selected; what is null does not narrow.
+class Asking(BaseModel):
+    """What all questions have in common.
 
     Attributes:
         name: What it is called, in addresses and commands.
@@ -94,21 +106,11 @@ class Question(BaseModel):
         answer_model: The shape of its answer.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ClassVar[str]
     title: ClassVar[str]
     answer_model: ClassVar[type[Answer]]
-
-    workflow: str | None = Field(None, description="Exact endpoint id.")
-    node: str | None = Field(None, description="Exact node id.")
-    app: str | None = Field(None, description="Exact app id.")
-    status: RunStatus | None = Field(None, description="Exact status of the run.")
-    definition: str | None = Field(None, description="Digest of the run's definition.")
-    since: Given = Field(
-        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
-    )
-    until: Given = Field(None, description="Of runs opened before, in the same forms.")
 
     @classmethod
     def read(cls, parameters: Mapping[str, object]) -> Self:
@@ -124,6 +126,20 @@ class Question(BaseModel):
             field = str(first["loc"][0]) if first["loc"] else cls.name
             message = first["msg"].removeprefix("Value error, ")
             raise BadQuery(field, message[:1].lower() + message[1:]) from None
+
+
+class Question(Asking):
+    """A question about the runs that are selected; what is null does not narrow."""
+
+    workflow: str | None = Field(None, description="Exact endpoint id.")
+    node: str | None = Field(None, description="Exact node id.")
+    app: str | None = Field(None, description="Exact app id.")
+    status: RunStatus | None = Field(None, description="Exact status of the run.")
+    definition: str | None = Field(None, description="Digest of the run's definition.")
+    since: Given = Field(
+        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
+    )
+    until: Given = Field(None, description="Of runs opened before, in the same forms.")
 
     @property
     def selection(self) -> Selection:
@@ -157,13 +173,37 @@ def refuse_long(rows: int, field: str) -> None:
         raise BadQuery(field, f"makes an answer of more than {MAX_ROWS:,} rows; ask for less")
 
 
-def columns_of(row: type[Row], table: pa.Table) -> pa.Table:
-    """The table in the order of the row's fields; what it does not have is NULL."""
-    missing = pa.nulls(table.num_rows, pa.string())
-    names = list(row.model_fields)
-    columns = [table.column(name) if name in table.column_names else missing for name in names]
-    return pa.table(columns, names=names)
+def schema_of(row: type[Row]) -> pa.Schema:
+    """The columns of the rows, as the types of their fields have them."""
+    hints = get_type_hints(row)
+    return pa.schema({name: _arrow_type(hints[name]) for name in row.model_fields})
 
+
+def columns_of(row: type[Row], table: pa.Table) -> pa.Table:
+    """The table with the columns of the rows, in their order and types; what it does not have is NULL."""
+    schema = schema_of(row)
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    """The type of a column whose field is annotated so; texts are what is nothing else."""
+    known = {each for each in (hint, *get_args(hint)) if each in _ARROW_TYPES}
+    return _ARROW_TYPES[known.pop()] if known else pa.string()
+
+
+_ARROW_TYPES: Final[dict[Any, pa.DataType]] = {
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+    datetime: pa.timestamp("us"),
+    Decimal: pa.decimal128(38, 18),
+}
 
 Limit = Annotated[int, Field(ge=1, le=1_000, description="Most rows of the answer.")]
 Of = Literal["runs", "steps"]

@@ -18,6 +18,7 @@ from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
 from api.routes import (
+    analytics,
     comparing,
     definitions,
     diff,
@@ -41,6 +42,7 @@ _ROUTERS: Final = (
     health.router,
     ingest.router,
     latency.router,
+    analytics.router,
     comparing.router,
     diff.router,
     portable.router,
@@ -92,7 +94,7 @@ def create_app(
             capture.close()
             await run_in_threadpool(service.columns.stop)
             await run_in_threadpool(service.background.close, grace_s)
-            service.analytics.close()
+            service.archive.close()
             await run_in_threadpool(service.console.close)
 
     app = FastAPI(

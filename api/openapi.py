@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from api import examples, report_examples
+from api import analytics_examples, examples, report_examples
 from api.problems import KINDS, MEDIA_TYPE, Problem
 from recorder.errors import LogUnavailable
 
@@ -14,7 +14,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 EVERYWHERE: Final[tuple[type[Exception], ...]] = (Exception, LogUnavailable)
 _INSTANCE: Final = "/api/v1/runs"
-_EXAMPLES: Final = vars(examples) | vars(report_examples)
+_EXAMPLES: Final = vars(examples) | vars(report_examples) | vars(analytics_examples)
 
 
 def answers(status: int, example: str, *errors: type[Exception]) -> Responses:
@@ -22,7 +22,7 @@ def answers(status: int, example: str, *errors: type[Exception]) -> Responses:
 
     Args:
         status: Of the good answer.
-        example: The name of its body in `api.examples` or `api.report_examples`.
+        example: The name of its body in `api.examples`, `api.report_examples` or `api.analytics_examples`.
         errors: What may go wrong beside what may go wrong everywhere.
     """
     return {status: good(example)} | problems(*errors, *EVERYWHERE)

@@ -12,11 +12,13 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from analytics.archive import Archive, open_archive
 from analytics.console.asked import Answer, Query
 from analytics.console.console import Console
 from analytics.exporting import Export, Format, Relation
+from analytics.face import Analytics, Answered
 from analytics.latency import LatencyQuery, LatencyReport, latency
-from analytics.opened import Analytics, open_analytics
+from analytics.question import Asking
 from analytics.segments.catalog import RUNS_AND_STEPS, read_exported
 from analytics.segments.worker import Worker
 from analytics.selection import Selection
@@ -73,7 +75,7 @@ class Service:
         live: Follows the log.
         streams: All streams being sent.
         stage: Plays runs again.
-        analytics: What questions are asked of.
+        archive: What questions are asked of.
         columns: Keeps its segments up.
         console: Answers queries in SQL.
         ingest: What events come in through; not to be called from a thread but on the event loop.
@@ -85,10 +87,11 @@ class Service:
         self.streams = Streams()
         self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
-        self.analytics = open_analytics(rec)
-        self.columns = Worker(self.analytics)
-        self.console = Console(self.analytics)
+        self.archive = open_archive(rec)
+        self.columns = Worker(self.archive)
+        self.console = Console(self.archive)
         self._rec = rec
+        self._questions = Analytics(rec, self.archive)
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
         """A page of runs, newest first."""
@@ -170,12 +173,12 @@ class Service:
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
-        return latency(self.analytics, query)
+        return latency(self.archive, query)
 
-    def ask(self, question: Callable[[Analytics, _Query], _Answer], query: _Query) -> _Answer:
-        """Any question about what is recorded by now."""
+    def work_out(self, work: Callable[[Archive, _Query], _Answer], query: _Query) -> _Answer:
+        """What takes more than a question, of what is recorded by now."""
         self._catch_up()
-        return question(self.analytics, query)
+        return work(self.archive, query)
 
     def query(self, query: Query, into: IO[bytes], cancelled: threading.Event) -> Answer:
         """Answers a query in SQL; see `Console.ask`."""
@@ -186,6 +189,15 @@ class Service:
         """Runs, steps or events as a file; see `Export`."""
         self._catch_up()
         return Export(self._rec.database, relation, form, selection)
+
+    def ask(self, question: Asking) -> Answered:
+        """Answers a question about many runs; see `Archive.ask`.
+
+        Raises:
+            BadQuery: Its answer would be too long.
+            RunNotFound: It is about a run that there is not.
+        """
+        return self._questions.ask(question)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.
@@ -242,7 +254,7 @@ class Service:
             return Progress()
 
     def _columns_position(self) -> int | None:
-        if self.analytics.folder is None:
+        if self.archive.folder is None:
             return None
         with self._rec.database.reading() as connection:
             return read_exported(connection, RUNS_AND_STEPS).position

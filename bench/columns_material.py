@@ -1,7 +1,7 @@
 """Millions of steps as segments: made by numpy, the same at every call, registered as if they had been exported.
 
     with material(10_000_000) as made:
-        with snapshot(made.analytics, Selection()) as opened: ...
+        with snapshot(made.archive, Selection()) as opened: ...
 
 The log below them is almost empty; what is appended to it and folded is the tail, as in real life.
 """
@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from analytics.opened import Analytics
+from analytics.archive import Archive
 from analytics.schema import MOMENT, RUNS, STEPS
 from analytics.segments import catalog
 from analytics.segments.catalog import Change, Checkpoint, Segment
@@ -44,12 +44,12 @@ class Material(NamedTuple):
 
     Attributes:
         database: SQLite, with the list of segments.
-        analytics: What to ask.
+        archive: What to ask.
         files: The segments, to be read past us.
     """
 
     database: Database
-    analytics: Analytics
+    archive: Archive
     folder: Path
     files: list[Segment]
 
@@ -66,8 +66,8 @@ def material(steps: int) -> Iterator[Material]:
         with prepared(f"sqlite:///{path / 'log.db'}") as database:
             files = register(database, path / "segments", steps=steps)
             folder = LocalFolder(path / "segments")
-            with Analytics(database, folder) as analytics:
-                yield Material(database, analytics, path / "segments", files)
+            with Archive(database, folder) as archive:
+                yield Material(database, archive, path / "segments", files)
 
 
 def register(database: Database, folder: Path, *, steps: int) -> list[Segment]:

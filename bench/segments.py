@@ -93,7 +93,7 @@ def _add_tail(made: Material) -> None:
 def ours(made: Material) -> float:
     """Opens a snapshot and asks."""
     started = time.perf_counter()
-    with snapshot(made.analytics, Selection()) as opened:
+    with snapshot(made.archive, Selection()) as opened:
         opened.ask("latency", BY)
     return time.perf_counter() - started
 
@@ -117,7 +117,7 @@ def _visible_ms(made: Material) -> float:
     fill(made.database, runs=1, name=f"fresh-{time.monotonic_ns()}")
     started = time.perf_counter()
     reached = Projector(made.database, log).catch_up().position
-    with snapshot(made.analytics, Selection()) as opened:
+    with snapshot(made.archive, Selection()) as opened:
         opened.ask("run_latency")
         assert opened.as_of_position == reached
     return (time.perf_counter() - started) * 1_000

@@ -17,8 +17,8 @@ import typer
 from cli.errors import CliError
 
 if TYPE_CHECKING:
+    from analytics.archive import Archive
     from analytics.comparing.windows import Previous
-    from analytics.opened import Analytics
     from recorder.bootstrap import Recorder
 
 Db = Annotated[
@@ -80,18 +80,18 @@ def open_recorder(db: str | None, *, migrate: bool = False) -> Recorder:
 
 
 @contextmanager
-def open_analytics(db: str | None) -> Iterator[Analytics]:
+def open_archive(db: str | None) -> Iterator[Archive]:
     """Opens the database the user named, with its segments, for questions about all it holds by now.
 
     Raises:
         LogError: As `recorder.open`.
     """
-    from analytics.opened import open_analytics as open_segments  # loads DuckDB and Arrow
+    from analytics.archive import open_archive as open_segments  # loads DuckDB and Arrow
 
     with open_recorder(db) as recorder:
         recorder.projector.catch_up()
-        with open_segments(recorder) as analytics:
-            yield analytics
+        with open_segments(recorder) as archive:
+            yield archive
 
 
 def where(recorder: Recorder) -> str:

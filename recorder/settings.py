@@ -105,6 +105,7 @@ class Settings(BaseSettings):
             `fsspec` URL; `off` or nothing for nowhere. By default beside the SQLite file, or in the user's
             data folder.
         segment_events: `RECORDER_SEGMENT_EVENTS`, whether events go into segments as well.
+        prices: `RECORDER_PRICES`, a file of what apps cost, TOML or JSON; see `analytics.prices`.
         fal_key: `FAL_KEY`; goes to fal's hosts, to `fal_url` and to `api_url` only, and into no log.
         proxy: See `ProxySettings`.
         webhook: See `WebhookSettings`.
@@ -123,6 +124,7 @@ class Settings(BaseSettings):
     reader_patience_s: float = Field(default=30.0, gt=0)
     segments: str | None = None
     segment_events: bool = False
+    prices: Path | None = None
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
     proxy: ProxySettings = Field(default_factory=ProxySettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)

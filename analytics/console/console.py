@@ -6,11 +6,11 @@ import threading
 from types import TracebackType
 from typing import IO, Final, Self
 
+from analytics.archive import Archive
 from analytics.console.asked import Answer, Done, Failed, Fed, Needed, Query, Supplied
 from analytics.console.feeding import supply, write_relation
 from analytics.console.pipe import hear, say
 from analytics.console.process import Watch, Worker
-from analytics.opened import Analytics
 from analytics.relations import Kind
 from recorder.errors import BadSql, SqlCancelled, SqlLimit, TooManyQueries
 
@@ -21,15 +21,13 @@ class Console:
     """Answers queries over what is recorded. Safe to use from several threads.
 
     Args:
-        analytics: What is recorded, with its segments.
+        archive: What is recorded, with its segments.
         at_a_time: How many queries may be under way.
         ahead: Keep a process ready for the next query, from the first one on.
     """
 
-    def __init__(
-        self, analytics: Analytics, *, at_a_time: int = AT_A_TIME, ahead: bool = True
-    ) -> None:
-        self._analytics = analytics
+    def __init__(self, archive: Archive, *, at_a_time: int = AT_A_TIME, ahead: bool = True) -> None:
+        self._archive = archive
         self._at_a_time = at_a_time
         self._ahead = ahead
         self._turn = threading.Lock()
@@ -137,7 +135,7 @@ class Console:
             word = hear(worker.answers)
 
     def _feed(self, worker: Worker, names: list[Kind]) -> None:
-        with supply(self._analytics, names) as supplied:
+        with supply(self._archive, names) as supplied:
             for name, source in supplied.relations.items():
                 say(worker.to, Supplied(name, source.files, source.not_counting))
                 write_relation(source.rest, worker.to)

@@ -10,8 +10,8 @@ import msgspec
 import pyarrow as pa
 from sqlalchemy import Connection, not_, select
 
+from analytics.archive import Archive
 from analytics.fetching import chunks, run_batches
-from analytics.opened import Analytics
 from analytics.relations import Kind
 from analytics.rows import Batches, batches_of
 from analytics.schema import EVENTS, RUNS, STEPS
@@ -49,15 +49,15 @@ class Supply(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def supply(analytics: Analytics, names: Collection[Kind]) -> Iterator[Supply]:
+def supply(archive: Archive, names: Collection[Kind]) -> Iterator[Supply]:
     """The relations of these names, as of now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with analytics.database.reading() as connection:
-        planned, position = analytics.plan(connection, Selection())
-        relations = {name: _source(analytics, connection, planned, name) for name in names}
+    with archive.database.reading() as connection:
+        planned, position = archive.plan(connection, Selection())
+        relations = {name: _source(archive, connection, planned, name) for name in names}
         yield Supply(position, relations)
 
 
@@ -68,8 +68,8 @@ def write_relation(batches: Batches, sink: IO[bytes]) -> None:
             stream.write_batch(batch)
 
 
-def _source(analytics: Analytics, connection: Connection, planned: Plan, name: str) -> Source:
-    files = analytics.files_of(planned.segments, name)
+def _source(archive: Archive, connection: Connection, planned: Plan, name: str) -> Source:
+    files = archive.files_of(planned.segments, name)
     match name:
         case "runs":
             rest = (batch for which in planned.tail for batch in run_batches(connection, which))
@@ -78,13 +78,13 @@ def _source(analytics: Analytics, connection: Connection, planned: Plan, name: s
             rest = (chunk.steps for which in planned.tail for chunk in chunks(connection, which))
             return Source(Batches(STEPS, rest), files, planned.not_counting)
         case _:
-            return _events(analytics, connection)
+            return _events(archive, connection)
 
 
-def _events(analytics: Analytics, connection: Connection) -> Source:
+def _events(archive: Archive, connection: Connection) -> Source:
     """Events out of files as far as all of these are as they should be, else all out of the log."""
     listed = catalog.read_listed(connection, catalog.EVENTS)
-    folder = analytics.folder
+    folder = archive.folder
     if (
         folder is None
         or not listed.segments
@@ -98,5 +98,5 @@ def _events(analytics: Analytics, connection: Connection) -> Source:
     opened = dict.fromkeys(connection.execute(beyond).scalars())
     rows = events_of(connection, opened, until=listed.projected.position)
     rest = (batch for table in rows for batch in table.select(EVENTS.names).to_batches())
-    files = analytics.files_of(listed.segments, "events")
+    files = archive.files_of(listed.segments, "events")
     return Source(Batches(EVENTS, rest), files, listed.superseded)

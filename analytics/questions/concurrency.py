@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
-from analytics.moments import At, Bucket, edges
+from analytics.moments import LENGTHS_US, At, Bucket, edges
 from analytics.quantiles import percentile_rows
 from analytics.question import (
     Answer,
@@ -18,19 +20,12 @@ from analytics.question import (
     Row,
     columns_of,
     refuse_long,
+    schema_of,
 )
 from analytics.questions.latency import Confidence, Percentiles
 from analytics.selection import Selection
-from analytics.sweeping import Ints, levels, others_under_way
+from analytics.sweeping import Ints, levels, marks, under_way
 from recorder.events import lift
-
-_LENGTHS_US: Final[dict[Bucket, int]] = {
-    "minute": 60_000_000,
-    "hour": 3_600_000_000,
-    "day": 86_400_000_000,
-    "week": 7 * 86_400_000_000,
-    "month": 28 * 86_400_000_000,
-}
 
 
 class ConcurrencyRow(Row):
@@ -61,39 +56,35 @@ class Concurrency(Question):
     title: ClassVar = "How many runs and steps are at work at a time"
     answer_model: ClassVar = ConcurrencyAnswer
 
-    bucket: Bucket = "hour"
+    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        runs = _at_work(asked, "runs", {})
-        steps = _at_work(asked, "steps", {"measure": "duration_us", "node": None, "app": None})
-        both = [one for one in (runs, steps) if one.num_rows]
-        if not both:
-            return columns_of(ConcurrencyRow, _rows(np.zeros(1, np.int64), runs, steps))
-        first = min(_ints(one, "begin_us").min() for one in both)
-        last = max(_ints(one, "end_us").max() for one in both)
+        runs, steps = _at_work(asked, "runs"), _at_work(asked, "steps")
+        known = [work for work in (runs, steps) if work.marked]
+        if not known:
+            return columns_of(ConcurrencyRow, schema_of(ConcurrencyRow).empty_table())
+        limit = min(asked.now_us, self.until if self.until is not None else asked.now_us)
+        first = min(work.first_us for work in known)
         first = max(first, self.since if self.since is not None else first)
-        last = min(last, asked.now_us, self.until if self.until is not None else last)
-        first = min(first, last)
-        refuse_long((last - first) // _LENGTHS_US[self.bucket], "bucket")
-        return columns_of(ConcurrencyRow, _rows(self._edges(int(first), int(last)), runs, steps))
+        last = min(max(work.last_us for work in known), limit)
+        if first > last:
+            return columns_of(ConcurrencyRow, schema_of(ConcurrencyRow).empty_table())
+        refuse_long((last - first) // LENGTHS_US[self.bucket], "bucket")
+        begins = edges(first, max(first, last - 1), self.bucket)
+        bounds = self._counted(begins, limit)
+        columns: dict[str, Any] = {"bucket_at": begins[:-1]}
+        for name, work in (("runs", runs), ("steps", steps)):
+            columns[f"{name}_max"], columns[f"{name}_mean"] = levels(work.marked, bounds)
+        return columns_of(ConcurrencyRow, pa.table(columns))
 
-    def _edges(self, first: int, last: int) -> Ints:
-        """The bounds of the buckets; the outer ones moved inwards where only a part counts."""
-        bounds = edges(first, max(first, last - 1), self.bucket)
+    def _counted(self, begins: Ints, limit: int) -> Ints:
+        """The buckets' bounds, the outer ones moved to where the time that counts begins and ends."""
+        bounds = begins.copy()
         if self.since is not None:
-            bounds[0] = max(bounds[0], min(self.since, bounds[1] - 1))
+            bounds[0] = max(bounds[0], self.since)
+        bounds[-1] = max(min(bounds[-1], limit), bounds[-2] + 1)
         return bounds
-
-
-def _rows(bounds: Ints, runs: pa.Table, steps: pa.Table) -> pa.Table:
-    columns: dict[str, Any] = {"bucket_at": pa.array(bounds[:-1]).cast(pa.timestamp("us"))}
-    for name, table in (("runs", runs), ("steps", steps)):
-        highest, mean = np.zeros(0, np.int64), np.zeros(0)
-        if len(bounds) > 1:
-            highest, mean = levels(_ints(table, "begin_us"), _ints(table, "end_us"), bounds)
-        columns |= {f"{name}_max": highest, f"{name}_mean": mean}
-    return pa.table(columns)
 
 
 class LoadRow(Row):
@@ -132,8 +123,10 @@ class Load(Question):
     count: Literal["steps", "runs"] = Field(
         "steps", description="What is counted as at work: steps of the same app, or runs."
     )
-    measure: Literal["duration", "inference", "overhead"] = "duration"
-    percentiles: Percentiles = [50.0, 95.0]
+    measure: Literal["duration", "inference", "overhead"] = Field(
+        "duration", description="What of them is measured."
+    )
+    percentiles: Percentiles = Field([50.0, 95.0])
     confidence: Confidence = 0.95
 
     @property
@@ -143,63 +136,97 @@ class Load(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        steps = _at_work(
-            asked,
-            "steps",
-            {"measure": f"{self.measure}_us", "node": lift(self.node), "app": lift(self.app)},
-        )
-        loads = self._loads(asked, steps)
-        with asked.snapshot.lent("loads", loads):
+        loads, apps = self._loads(asked)
+        with asked.snapshot.lent("loads", loads), asked.snapshot.lent("apps", apps):
             groups = asked.snapshot.ask("latency_by_load")
         refuse_long(groups.num_rows * len(self.percentiles), "percentiles")
         rows = percentile_rows(groups, "values_us", self.percentiles, self.confidence)
-        return columns_of(
-            LoadRow, rows.sort_by([("app", "ascending"), ("others_from", "ascending")])
-        )
+        low, high = _range(rows.column("load").to_numpy().astype(np.int64))
+        rows = rows.append_column("others_from", pa.array(low))
+        rows = rows.append_column("others_to", pa.array(high))
+        rows = rows.sort_by([("app", "ascending"), ("others_from", "ascending")])
+        return columns_of(LoadRow, rows)
 
-    def _loads(self, asked: Asked, steps: pa.Table) -> pa.Table:
-        """The measured steps, each with the range its load is in."""
-        begins, ends = _ints(steps, "begin_us"), _ints(steps, "end_us")
-        encoded = steps.column("app").combine_chunks().dictionary_encode()
-        app = encoded.indices.to_numpy().astype(np.int64)
-        measured = steps.column("value_us").is_valid().to_numpy()
+    def _loads(self, asked: Asked) -> tuple[pa.Table, pa.Table]:
+        """The measured steps, each with the range its load is in; and the apps."""
+        steps = self._steps(asked)
         if self.count == "steps":
-            of_app = app[measured]
-            others = others_under_way(of_app, begins[measured], begins, ends, app)
-            others -= ends[measured] > begins[measured]
+            others = under_way(steps.app, steps.begin_us, steps.begin_us, steps.end_us, steps.app)
+            others -= steps.end_us > steps.begin_us  # itself
         else:
-            runs = _at_work(asked, "runs", {})
-            none, run_begins = np.zeros(int(measured.sum()), np.int64), _ints(runs, "begin_us")
-            others = others_under_way(
-                none,
-                begins[measured],
-                run_begins,
-                _ints(runs, "end_us"),
-                np.zeros(len(run_begins), np.int64),
-            )
-            others = np.maximum(others - 1, 0)  # its own
-        low, high = _ranges(others)
-        return pa.table(
-            {
-                "app": steps.column("app").filter(pa.array(measured)),
-                "others_from": low,
-                "others_to": high,
-                "value_us": steps.column("value_us").filter(pa.array(measured)),
-            }
+            others = np.maximum(_runs_under_way(asked, steps.begin_us) - 1, 0)  # its own
+        loads = {"app": steps.app, "load": _exponent(others), "value_us": steps.value_us}
+        return pa.table(loads).filter(pc.field("value_us").is_valid()), steps.apps
+
+    def _steps(self, asked: Asked) -> _Steps:
+        parameters = {
+            "now_us": asked.now_us,
+            "measure": f"{self.measure}_us",
+            "node": lift(self.node),
+            "app": lift(self.app),
+        }
+        hashes: dict[int, int] = {}
+        kept: list[tuple[Any, ...]] = []
+        for batch in asked.snapshot.batches("steps_under_load", parameters):
+            apps = batch.column("app").dictionary_encode()
+            codes = [hashes.setdefault(one, len(hashes)) for one in apps.dictionary.to_pylist()]
+            app = np.array(codes, np.int32)[apps.indices.to_numpy()]
+            begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
+            kept.append((begins, ends, app, batch.column("value_us")))
+        nothing = np.zeros(0, np.int64)
+        return _Steps(
+            np.concatenate([nothing, *(each[0] for each in kept)]),
+            np.concatenate([nothing, *(each[1] for each in kept)]),
+            np.concatenate([nothing.astype(np.int32), *(each[2] for each in kept)]),
+            pa.chunked_array([each[3] for each in kept], pa.int64()),
+            pa.table({"app": range(len(hashes)), "hash": pa.array(hashes, pa.uint64())}),
         )
 
 
-def _ranges(others: Ints) -> tuple[Ints, Ints]:
-    """The range each number is in: 0, 1, 2, 3 to 4, 5 to 8, 9 to 16 and so on."""
-    exponent = np.ceil(np.log2(np.maximum(others, 1))).astype(np.int64)
-    high = np.where(others > 1, 2**exponent, others)
-    return np.where(others > 2, high // 2 + 1, others), high
+class _Steps(msgspec.Struct, frozen=True):
+    """Steps at work; `value_us` is NULL for those not to be measured, `apps` has the hash of each app."""
+
+    begin_us: Ints
+    end_us: Ints
+    app: NDArray[np.int32]
+    value_us: pa.ChunkedArray
+    apps: pa.Table
 
 
-def _at_work(asked: Asked, of: str, parameters: dict[str, object]) -> pa.Table:
-    return asked.snapshot.ask(f"{of}_at_work", {"now_us": asked.now_us, **parameters})
+class _Work(msgspec.Struct, frozen=True):
+    """Intervals of work, marked for a sweep; and when the first begins and the last ends."""
+
+    marked: list[Ints]
+    first_us: int
+    last_us: int
 
 
-def _ints(table: pa.Table, name: str) -> Ints:
-    column: Ints = table.column(name).to_numpy()
-    return column
+def _at_work(asked: Asked, of: str) -> _Work:
+    marked, first_us, last_us = [], 2**62, -(2**62)
+    for batch in asked.snapshot.batches(f"{of}_at_work", {"now_us": asked.now_us}):
+        if batch.num_rows:
+            begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
+            first_us, last_us = min(first_us, int(begins.min())), max(last_us, int(ends.max()))
+            marked.append(marks(begins, ends))
+    return _Work(marked, first_us, last_us)
+
+
+def _runs_under_way(asked: Asked, at: Ints) -> NDArray[np.int32]:
+    runs = asked.snapshot.ask("runs_at_work", {"now_us": asked.now_us})
+    begins, ends = runs.column("begin_us").to_numpy(), runs.column("end_us").to_numpy()
+    none = np.zeros(1, np.int32)
+    return under_way(
+        np.broadcast_to(none, len(at)), at, begins, ends, np.broadcast_to(none, len(begins))
+    )
+
+
+def _exponent(others: NDArray[np.int32]) -> NDArray[np.int8]:
+    """The range each number is in: -1 for 0, else the exponent of the least power of two not below it."""
+    some = np.log2(np.maximum(others, 1).astype(np.float32))  # exact for powers of two
+    return np.where(others > 0, np.ceil(some), -1).astype(np.int8)
+
+
+def _range(exponent: Ints) -> tuple[Ints, Ints]:
+    """The least and the greatest number of a range: 0, 1, 2, 3 to 4, 5 to 8 and so on."""
+    high = np.where(exponent >= 0, 2 ** np.maximum(exponent, 0), 0)
+    return np.where(exponent > 0, high // 2 + 1, high), high

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Annotated, ClassVar, Final, Literal
 
 import pyarrow as pa
-from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, WithJsonSchema, field_validator
 
+from analytics.asking import Snapshot
 from analytics.moments import At
 from analytics.prices import GivenPrices, no_prices
 from analytics.question import (
@@ -28,6 +29,9 @@ _COLUMNS: Final[dict[Dimension, str]] = {
     "day": "day",
     "run": "request_id",
 }
+
+
+_NO_RUNS: Final = pa.table({"request_id": pa.array([], pa.string())})
 
 
 def _plainly(amount: Decimal) -> str:
@@ -88,11 +92,29 @@ class Cost(Question):
     )
     limit: Limit = 1_000
 
+    @field_validator("by")
+    @classmethod
+    def _fit(cls, by: list[Dimension]) -> list[Dimension]:
+        if "run" in by and "app" in by:
+            raise ValueError("run goes together with workflow and day, not with app")
+        return by
+
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
         prices = self.prices or asked.prices()
-        by = [_COLUMNS[name] for name in self.by]
         with asked.snapshot.lent("prices", prices.as_table() if prices else no_prices()):
-            table = asked.snapshot.ask("cost", {"by": by or ["whole"], "limit": self.limit})
+            table = self._costs(asked.snapshot)
         currency = pa.array([prices.currency if prices else None] * table.num_rows, pa.string())
         return columns_of(CostRow, table.append_column("currency", currency))
+
+    def _costs(self, snapshot: Snapshot) -> pa.Table:
+        parameters: dict[str, object] = {
+            "by": [_COLUMNS[name] for name in self.by] or ["whole"],
+            "limit": self.limit,
+            "every_run": "run" not in self.by,
+        }
+        candidates = _NO_RUNS
+        if "run" in self.by:
+            candidates = snapshot.ask("dearest_runs", {"limit": self.limit})
+        with snapshot.lent("candidates", candidates):
+            return snapshot.ask("cost", parameters)

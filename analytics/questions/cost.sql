@@ -1,7 +1,9 @@
 -- What do steps cost?
 --
 -- Reads       steps (columns as in analytics/schema.py); prices (app, per, price), a row a price.
+--             candidates (request_id): runs.
 -- Parameters  $by: names among app, workflow, day, request_id and, where it is no other, whole.
+--             $every_run: whether other runs than the candidates count.
 --             $limit: most rows.
 -- Grain       One row per group of what $by names that has a completed step.
 -- Columns     what $by names    app NULL where no event named one; day of the run's opening, in UTC
@@ -42,6 +44,7 @@ WITH quantities AS (
             duration_us
         FROM steps
         WHERE status = 'completed'
+            AND ($every_run OR request_id IN (SELECT request_id FROM candidates))
     )
     GROUP BY ALL
 ),

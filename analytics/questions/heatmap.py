@@ -37,7 +37,7 @@ class Heatmap(Question):
     answer_model: ClassVar = HeatmapAnswer
 
     of: Of = Field("steps", description="What to count.")
-    bucket: Bucket = "hour"
+    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
     bins: Annotated[
         int, Field(ge=1, le=50, description="How many bins a power of ten is cut into.")
     ] = 5

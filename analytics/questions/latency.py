@@ -85,7 +85,7 @@ class Percentiled(Question):
     bucket: Bucket | None = Field(
         None, description="Tell apart when runs were opened, in buckets of UTC's calendar."
     )
-    percentiles: Percentiles = [50.0, 90.0, 95.0, 99.0]
+    percentiles: Percentiles = Field([50.0, 90.0, 95.0, 99.0])
     confidence: Confidence = 0.95
 
 

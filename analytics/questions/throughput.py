@@ -53,14 +53,15 @@ class Throughput(Question):
     title: ClassVar = "How many runs begin and end"
     answer_model: ClassVar = ThroughputAnswer
 
-    bucket: Bucket = "hour"
+    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
     by: Annotated[
         list[Literal["workflow", "status", "definition"]], *Words, AfterValidator(each_once)
     ] = Field([], description="What to tell apart: any of workflow, status, definition.")
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        parameters = {"by": self.by or ["whole"], "bucket": self.bucket, "most": MAX_ROWS + 1}
+        by: list[str] = [*self.by]
+        parameters = {"by": by or ["whole"], "bucket": self.bucket, "most": MAX_ROWS + 1}
         table = asked.snapshot.ask("throughput", parameters)
         refuse_long(table.num_rows, "bucket")
         return columns_of(ThroughputRow, table)

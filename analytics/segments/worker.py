@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Final
 
-from analytics.opened import Analytics
+from analytics.archive import Archive
 from analytics.segments.exporter import Exporter
 from recorder.errors import LogUnavailable
 
@@ -37,24 +37,24 @@ class Worker:
     A failing export is told in the log and in `failure`, and is tried again; nobody else notices.
 
     Args:
-        analytics: What to keep up.
+        archive: What to keep up.
 
     Attributes:
         failure: One line about the last round, None while all goes well.
     """
 
-    def __init__(self, analytics: Analytics) -> None:
+    def __init__(self, archive: Archive) -> None:
         self.failure: str | None = None
-        self._analytics = analytics
+        self._archive = archive
         self._stop = threading.Event()
         self._look = threading.Event()
         self._damaged = threading.Event()
         self._thread: threading.Thread | None = None
-        analytics.on_damage(self.look_for_damage)
+        archive.on_damage(self.look_for_damage)
 
     def start(self) -> None:
         """Begins; does nothing where there are no segments."""
-        if self._analytics.folder is not None and self._thread is None:
+        if self._archive.folder is not None and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="columns", daemon=True)
             self._thread.start()
 
@@ -75,7 +75,7 @@ class Worker:
         last_s = tidied_s = time.monotonic()
         while not self._stop.is_set():
             try:
-                exporters = exporters or self._analytics.exporters()
+                exporters = exporters or self._archive.exporters()
                 now_s = time.monotonic()
                 tidy = now_s - tidied_s >= TIDY_S or self._damaged.is_set()
                 waiting = max((_waiting(each) for each in exporters), default=0)

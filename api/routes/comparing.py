@@ -32,7 +32,7 @@ def compare_sides(service: ServiceOf, wanted: Annotated[CompareParameters, Query
     from analytics.comparing.compare import compare  # scipy takes a second to load
 
     query = wanted.to_query(SystemClock().now_us())
-    return answers.json(CompareModel.of(service.ask(compare, query)))
+    return answers.json(CompareModel.of(service.work_out(compare, query)))
 
 
 @router.get(
@@ -47,7 +47,7 @@ def find_changes(service: ServiceOf, wanted: Annotated[ChangesParameters, Query(
     """The changes."""
     from analytics.comparing.changes import changes  # scipy takes a second to load
 
-    return answers.json(ChangesModel.of(service.ask(changes, wanted.to_query())))
+    return answers.json(ChangesModel.of(service.work_out(changes, wanted.to_query())))
 
 
 @router.get(
@@ -64,4 +64,4 @@ def report(service: ServiceOf, wanted: Annotated[ReportParameters, Query()]) -> 
     from analytics.reporting.composing import compose  # scipy takes a second to load
 
     ask = partial(compose, now_us=SystemClock().now_us())
-    return report_answer(service.ask(ask, wanted.to_query()), wanted.format)
+    return report_answer(service.work_out(ask, wanted.to_query()), wanted.format)

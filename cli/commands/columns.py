@@ -31,12 +31,12 @@ def columns(
     as_json: options.Json = False,
 ) -> None:
     """Put closed runs and their steps into Parquet segments now; `serve` does it by itself."""
-    from analytics.opened import open_analytics  # loads DuckDB and Arrow
+    from analytics.archive import open_archive  # loads DuckDB and Arrow
 
     with options.open_recorder(db) as recorder:
         recorder.projector.catch_up()
-        with open_analytics(recorder, with_events=events) as analytics:
-            exporters = analytics.exporters(take_over=True)
+        with open_archive(recorder, with_events=events) as archive:
+            exporters = archive.exporters(take_over=True)
             if not exporters:
                 raise CliError("there are no segments: RECORDER_SEGMENTS is off")
             try:
@@ -46,7 +46,7 @@ def columns(
                 reason = (error.strerror or str(error)).lower()
                 raise CliError(f"{error.filename or 'segments'}: {reason}") from None
             document = _document(exporters)
-            where = str(analytics.folder)
+            where = str(archive.folder)
     if as_json:
         write_json(document)
         return

@@ -90,8 +90,8 @@ def sql(
         limits=limits,
     )
     with (
-        options.open_analytics(db) as analytics,
-        Console(analytics, ahead=False) as console,
+        options.open_archive(db) as archive,
+        Console(archive, ahead=False) as console,
         tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file,
     ):
         try:

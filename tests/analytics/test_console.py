@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from analytics.archive import Archive
 from analytics.console import engine
 from analytics.console.asked import Answer, Limits, Query
 from analytics.console.console import Console
 from analytics.console.process import Worker
-from analytics.opened import Analytics
 from analytics.schema import EVENTS, RUNS, STEPS
 from analytics.segments.folder import LocalFolder
 from recorder.bootstrap import Recorder
@@ -39,7 +39,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     url = f"sqlite:///{tmp_path_factory.mktemp('console') / 'runs.db'}"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FAL_KEY", "secret-of-the-machine")
-        with recorder.open(url) as rec, Console(Analytics(rec.database)) as console:
+        with recorder.open(url) as rec, Console(Archive(rec.database)) as console:
             yield console
 
 
@@ -57,7 +57,7 @@ def test_the_views_have_the_columns_and_rows_of_what_is_recorded(rec: Recorder) 
     rec.log.append(one_step_run("run-1"))
     rec.log.append(history("run-2", submit("a"), error("a", status=503)))
     rec.projector.catch_up()
-    with Console(Analytics(rec.database)) as console:
+    with Console(Archive(rec.database)) as console:
         for name, schema in (("runs", RUNS), ("steps", STEPS), ("events", EVENTS)):
             columns = rows(console, f"SELECT column_name FROM (DESCRIBE {name})")
             assert [column for [column] in columns] == schema.names
@@ -82,7 +82,7 @@ def test_the_views_have_the_columns_and_rows_of_what_is_recorded(rec: Recorder) 
 def test_relations_named_in_roundabout_ways_are_there_too(sqlite_rec: Recorder) -> None:
     sqlite_rec.log.append(one_step_run("run-1"))
     sqlite_rec.projector.catch_up()
-    with Console(Analytics(sqlite_rec.database)) as console:
+    with Console(Archive(sqlite_rec.database)) as console:
         for sql in (
             "SELECT count(*) FROM query_table('runs')",
             "SELECT * FROM query('SELECT count(*) FROM runs')",
@@ -358,12 +358,12 @@ def test_what_is_in_segments_is_read_from_there_and_the_rest_beside_it(
 ) -> None:
     rec.log.append(one_step_run("run-1"))
     rec.projector.catch_up()
-    with Analytics(rec.database, LocalFolder(tmp_path), with_events=True) as analytics:
-        for exporter in analytics.exporters():
+    with Archive(rec.database, LocalFolder(tmp_path), with_events=True) as archive:
+        for exporter in archive.exporters():
             exporter.catch_up()
         rec.log.append(history("run-2", submit("a"), error("a", status=503)))
         rec.projector.catch_up()
-        with Console(analytics) as console:
+        with Console(archive) as console:
             assert [
                 rows(console, f"SELECT DISTINCT request_id FROM {relation} ORDER BY 1")
                 for relation in ("runs", "steps", "events")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from analytics.catalogue import QUESTIONS
 from api import (
     comparing_models,
     comparison_models,
@@ -37,7 +39,7 @@ MODELS: dict[str, type[BaseModel]] = {
     )
     for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
-}
+} | {question.answer_model.__name__: question.answer_model for question in QUESTIONS}
 DOCS = Path(__file__).parents[2] / "docs" / "api.md"
 
 
@@ -81,7 +83,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "post /api/v1/webhooks/fal",
         "post /api/v1/sql",
         "get /api/v1/export/{relation}",
-    }
+    } | {f"get /api/v1/analytics/{question.name}" for question in QUESTIONS}
     for name, operation in operations(document):
         assert operation["summary"], name
         assert operation["description"], name
@@ -98,8 +100,8 @@ def test_every_good_answer_has_an_example_of_its_model(document: dict[str, Any])
                 assert content["example"], name
                 continue
             model = MODELS[content["schema"]["$ref"].rpartition("/")[2]]
-            shown = model.model_validate(content["example"]).model_dump(exclude_unset=True)
-            assert shown == content["example"], (name, status)
+            shown = model.model_validate(content["example"]).model_dump_json(exclude_unset=True)
+            assert json.loads(shown) == content["example"], (name, status)
 
 
 def test_every_bad_answer_is_a_problem_with_examples(document: dict[str, Any]) -> None:
@@ -156,6 +158,12 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(child)
 
 
+_NEEDED = {
+    "/api/v1/diff": {"a": "run", "b": "run"},
+    "/api/v1/analytics/run-path": {"request_id": "run"},
+}
+
+
 def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: Recorder) -> None:
     sqlite_rec.log.append(one_step_run("run"))
     document = http.get("/api/v1/openapi.json").json()
@@ -165,7 +173,7 @@ def test_real_answers_have_the_documented_shape(http: httpx.Client, sqlite_rec: 
         schema = content.get("application/json", {}).get("schema", {})
         if method != "get" or "$ref" not in schema:  # a stream, bytes, or JSON as somebody sent it
             continue
-        asked = {"a": "run", "b": "run"} if path == "/api/v1/diff" else None
+        asked = _NEEDED.get(path)
         answer = http.get(path.replace("{request_id}", "run"), params=asked)
         model = MODELS[schema["$ref"].rpartition("/")[2]]
         model.model_validate(answer.json())

@@ -120,8 +120,8 @@ def _compared(
         by=tuple(by.split(",")),  # type: ignore[arg-type]  # checked there
         percentiles=numbers("percentiles", percentiles),
     )
-    with options.open_analytics(db) as analytics:
-        return ask(analytics, query)
+    with options.open_archive(db) as archive:
+        return ask(archive, query)
 
 
 def changes(
@@ -151,8 +151,8 @@ def changes(
         measure=measure.value,
         percentiles=numbers("percentiles", percentiles),
     )
-    with options.open_analytics(db) as analytics:
-        found = ask(analytics, query)
+    with options.open_archive(db) as archive:
+        found = ask(archive, query)
     if as_json:
         from api.comparing_models import ChangesModel
 

@@ -113,11 +113,11 @@ def _composed(query: ReportQuery, db: str | None) -> Report:
     from recorder.clock import SystemClock
 
     with (
-        options.open_analytics(db) as analytics,
+        options.open_archive(db) as archive,
         progress_bar("composing the report", len(PARTS)) as done,
     ):
         return compose(
-            analytics,
+            archive,
             query,
             now_us=SystemClock().now_us(),
             tell=lambda part: done(PARTS.index(part)),

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from analytics.archive import Archive
 from analytics.asking import snapshot
-from analytics.opened import Analytics
 from analytics.segments.catalog import EVENTS, RUNS_AND_STEPS, Columns
 from analytics.segments.exporter import Exporter
 from analytics.segments.folder import LocalFolder
@@ -36,7 +36,7 @@ class Segmented:
         self.rec = rec
         self.root = root
         self.folder = LocalFolder(root)
-        self.analytics = Analytics(rec.database, self.folder)
+        self.archive = Archive(rec.database, self.folder)
         self.now_us = NOVEMBER_2023_US
 
     def exporter(self, columns: Columns = RUNS_AND_STEPS, **options: Any) -> Exporter:
@@ -54,7 +54,7 @@ class Segmented:
             assert self.exporter(columns).catch_up() == "nothing"
 
     def told(self, selection: Selection | None = None) -> dict[str, list[dict[str, Any]]]:
-        return told(self.analytics, selection)
+        return told(self.archive, selection)
 
     def told_by_sql(self, selection: Selection | None = None) -> dict[str, list[dict[str, Any]]]:
         return told(self.rec.database, selection)
@@ -82,7 +82,7 @@ class Segmented:
 
 
 def told(
-    source: Database | Analytics, selection: Selection | None = None
+    source: Database | Archive, selection: Selection | None = None
 ) -> dict[str, list[dict[str, Any]]]:
     """Every row of every relation."""
     with snapshot(source, selection or Selection(), with_events=True) as opened:
@@ -108,7 +108,7 @@ def segmented(rec: Recorder, tmp_path: Path) -> Iterator[Segmented]:
     """An empty log with segments, on both kinds of database."""
     made = Segmented(rec, tmp_path / "segments")
     yield made
-    made.analytics.close()
+    made.archive.close()
 
 
 @pytest.fixture
@@ -116,4 +116,4 @@ def on_sqlite(sqlite_rec: Recorder, tmp_path: Path) -> Iterator[Segmented]:
     """The same on SQLite, for tests the kind of database cannot matter to."""
     made = Segmented(sqlite_rec, tmp_path / "segments")
     yield made
-    made.analytics.close()
+    made.archive.close()

@@ -249,7 +249,7 @@ def test_a_file_that_goes_while_a_snapshot_is_open_costs_time_only(segmented: Se
     segmented.append(step("a"), step("b", 1))
     segmented.export()
     by = {"by_workflow": True, "by_node": True, "by_app": True}
-    with snapshot(segmented.analytics, Selection()) as opened:
+    with snapshot(segmented.archive, Selection()) as opened:
         before = opened.rows("latency", by)
         shutil.rmtree(segmented.root)
         assert opened.rows("latency", by) == before
@@ -264,7 +264,7 @@ def test_a_folder_behind_a_link_is_read_like_any_other(
     segmented = Segmented(sqlite_rec, tmp_path / "link" / "segments")
     segmented.append(step("a"))
     segmented.export()
-    with segmented.analytics, segmented.analytics.opened(Selection()) as relations:
+    with segmented.archive, segmented.archive.opened(Selection()) as relations:
         assert relations.from_files
         assert len(relations.connection.sql("SELECT * FROM steps").fetchall()) == 1
 
@@ -276,7 +276,7 @@ def test_a_window_reads_the_row_groups_it_touches_and_no_others(
     on_sqlite.append(*(step(f"run-{hour}", hour / 24) for hour in range(20)))
     on_sqlite.export()
     late = Selection(since=NOVEMBER_2023_US + DAY_US // 24 * 15)
-    with on_sqlite.analytics.opened(late) as relations:
+    with on_sqlite.archive.opened(late) as relations:
         query = "EXPLAIN ANALYZE SELECT sum(duration_us) FROM steps"
         (explained,) = relations.connection.sql(query).fetchall()
     assert "Total Files Read: 1" in explained[1]

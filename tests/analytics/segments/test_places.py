@@ -8,7 +8,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from analytics.opened import Analytics, open_analytics
+from analytics.archive import Archive, open_archive
 from analytics.segments.exporter import Exporter
 from analytics.segments.folder import LocalFolder, RemoteFolder, folder_at
 from recorder.bootstrap import Recorder
@@ -29,21 +29,21 @@ def test_a_file_system_in_memory(rec: Recorder) -> None:
     recorded(rec)
     folder = folder_at(url)
     assert isinstance(folder, RemoteFolder)
-    with Analytics(rec.database, folder, with_events=True) as analytics:
-        for exporter in analytics.exporters():
+    with Archive(rec.database, folder, with_events=True) as archive:
+        for exporter in archive.exporters():
             assert exporter.catch_up() == "nothing"
-        assert told(analytics) == told(rec.database)
+        assert told(archive) == told(rec.database)
     elsewhere = fsspec.filesystem("memory")
-    with Analytics(rec.database, folder_at(url)) as analytics:
-        assert told(analytics) == told(rec.database)  # fetched anew
+    with Archive(rec.database, folder_at(url)) as archive:
+        assert told(archive) == told(rec.database)  # fetched anew
     names = elsewhere.find(url.removeprefix("memory:/"))
     assert len(names) == 3
     elsewhere.rm(url.removeprefix("memory:/"), recursive=True)
-    with Analytics(rec.database, folder_at(url)) as analytics:
-        assert told(analytics) == told(rec.database)
-        for exporter in analytics.exporters():
+    with Archive(rec.database, folder_at(url)) as archive:
+        assert told(archive) == told(rec.database)
+        for exporter in archive.exporters():
             exporter.catch_up()
-        assert told(analytics) == told(rec.database)
+        assert told(archive) == told(rec.database)
     assert len(elsewhere.find(url.removeprefix("memory:/"))) == 3
 
 
@@ -51,7 +51,7 @@ def test_a_folder_whose_name_has_signs_of_its_own(sqlite_rec: Recorder, tmp_path
     segmented = Segmented(sqlite_rec, tmp_path / "it's [all] *here* ?" / "ü")
     recorded(sqlite_rec)
     segmented.export(events=True)
-    with segmented.analytics:
+    with segmented.archive:
         assert segmented.told() == segmented.told_by_sql()
         assert segmented.in_files("runs") == ["a", "b"]
 
@@ -70,9 +70,9 @@ def test_a_folder_may_be_shared_by_several_logs(sqlite_url: str, tmp_path: Path)
         Exporter(one.database, LocalFolder(root), grace_s=0.0).start_over()
         Exporter(one.database, LocalFolder(root), grace_s=0.0).catch_up()
         for rec in (one, other):
-            with Analytics(rec.database, LocalFolder(root)) as analytics:
-                assert told(analytics) == told(rec.database)
-                (exporter,) = analytics.exporters()
+            with Archive(rec.database, LocalFolder(root)) as archive:
+                assert told(archive) == told(rec.database)
+                (exporter,) = archive.exporters()
                 assert len(exporter.listed().segments) == 2
 
 
@@ -110,8 +110,8 @@ def test_turned_off_all_comes_from_sql(sqlite_url: str, tmp_path: Path) -> None:
     import recorder
 
     settings = Settings(database_url=sqlite_url, segments="off", fal_key=None)
-    with recorder.open(sqlite_url, settings=settings) as rec, open_analytics(rec) as analytics:
+    with recorder.open(sqlite_url, settings=settings) as rec, open_archive(rec) as archive:
         recorded(rec)
-        assert analytics.exporters() == []
-        assert told(analytics) == told(rec.database)
+        assert archive.exporters() == []
+        assert told(archive) == told(rec.database)
     assert list(tmp_path.rglob("*.parquet")) == []

@@ -49,7 +49,7 @@ def fresh(rec: Recorder) -> Iterator[Segmented]:
         try:
             yield made
         finally:
-            made.analytics.close()
+            made.archive.close()
 
 
 @settings(
@@ -62,7 +62,7 @@ def test_answers_are_the_same_with_and_without_segments(
     with fresh(sqlite_rec) as segmented:
         for each in what:
             _do(segmented, each, data)
-            with_segments = told(segmented.analytics, window)
+            with_segments = told(segmented.archive, window)
             assert with_segments == told(sqlite_rec.database, window), each
         segmented.export(events=True)
         assert segmented.told(window) == segmented.told_by_sql(window)

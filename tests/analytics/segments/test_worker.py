@@ -38,7 +38,7 @@ class Reached:
 
 
 def test_what_is_closed_is_exported_by_itself(segmented: Segmented, hasty: None) -> None:
-    works = Worker(segmented.analytics)
+    works = Worker(segmented.archive)
     works.start()
     try:
         segmented.append(one_step_run("a"))
@@ -60,7 +60,7 @@ def test_a_failure_is_told_and_tried_again(
         failed.set()
         raise OSError("no space left")
 
-    works = Worker(on_sqlite.analytics)
+    works = Worker(on_sqlite.archive)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", fails)
         works.start()
@@ -77,7 +77,7 @@ def test_a_damage_a_reader_met_is_mended(on_sqlite: Segmented, hasty: None) -> N
     on_sqlite.append(one_step_run("a"))
     on_sqlite.export()
     before = on_sqlite.listed_files()
-    works = Worker(on_sqlite.analytics)
+    works = Worker(on_sqlite.archive)
     works.start()
     try:
         for name in before:
@@ -96,9 +96,9 @@ def test_a_damage_a_reader_met_is_mended(on_sqlite: Segmented, hasty: None) -> N
 
 
 def test_without_segments_there_is_no_thread(on_sqlite: Segmented) -> None:
-    on_sqlite.analytics.folder = None
+    on_sqlite.archive.folder = None
     before = threading.active_count()
-    works = Worker(on_sqlite.analytics)
+    works = Worker(on_sqlite.archive)
     works.start()
     assert threading.active_count() == before
     works.stop()

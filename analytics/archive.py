@@ -43,7 +43,7 @@ class Relations(NamedTuple):
     from_files: bool
 
 
-class Analytics:
+class Archive:
     """A database with its segments, to take snapshots of. Safe to use from several threads.
 
     Args:
@@ -255,7 +255,7 @@ def _paths(folder: Folder | None, segments: list[Segment]) -> list[Path]:
     return [] if folder is None else [folder.local(each.name) for each in segments]
 
 
-def open_analytics(rec: Recorder, *, with_events: bool = False) -> Analytics:
+def open_archive(rec: Recorder, *, with_events: bool = False) -> Archive:
     """A recorder's database with the segments its settings name.
 
     Args:
@@ -267,4 +267,4 @@ def open_analytics(rec: Recorder, *, with_events: bool = False) -> Analytics:
     """
     where = rec.settings.segments_folder(str(rec.database.engine.url))
     folder = None if where is None else folder_at(where)
-    return Analytics(rec.database, folder, with_events=with_events or rec.settings.segment_events)
+    return Archive(rec.database, folder, with_events=with_events or rec.settings.segment_events)
