@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from api.json_text import readable, value_or_text
-from api.times import Moment, rfc3339
+from api.run_documents import failure_document, run_document, step_document
+from api.times import Moment
 from recorder.documents import Mode
 from recorder.events import CloseReason, EventType
-from recorder.projections.queue import Queue
 from recorder.projections.runs import Run, RunStatus
 from recorder.projections.steps import Failure, Step, StepStatus
 
@@ -36,13 +35,7 @@ class FailureModel(Model):
     @classmethod
     def of(cls, failure: Failure | None) -> FailureModel | None:
         """The wire's shape of a failure."""
-        if failure is None:
-            return None
-        return cls(
-            message=None if failure.message is None else readable(failure.message),
-            status=failure.status,
-            body=None if failure.body is None else value_or_text(failure.body),
-        )
+        return None if failure is None else cls.model_validate(failure_document(failure))
 
 
 class StepModel(Model):
@@ -65,19 +58,7 @@ class StepModel(Model):
     @classmethod
     def of(cls, step: Step) -> StepModel:
         """The wire's shape of a step."""
-        return cls(
-            node_id=step.node_id,
-            attempt=step.attempt,
-            app_id=step.app_id,
-            step_request_id=step.step_request_id,
-            status=step.status,
-            submitted_us=step.submitted_us,
-            finished_us=step.finished_us,
-            duration_us=step.duration_us,
-            inference_us=step.inference_us,
-            overhead_us=step.overhead_us,
-            error=FailureModel.of(step.error),
-        )
+        return cls.model_validate(step_document(step))
 
 
 class QueueModel(Model):
@@ -88,19 +69,6 @@ class QueueModel(Model):
     running_us: int | None = Field(description="From then until it was first seen done.")
     inference_us: int | None = Field(description="What fal says the work took.")
     cancel_requested: bool = Field(description="Whether fal took a request to cancel it.")
-
-    @classmethod
-    def of(cls, queue: Queue | None) -> QueueModel | None:
-        """The wire's shape of a run's queue."""
-        if queue is None:
-            return None
-        return cls(
-            position=queue.position,
-            queued_us=queue.started_us,
-            running_us=queue.running_us,
-            inference_us=queue.inference_us,
-            cancel_requested=queue.cancel_requested,
-        )
 
 
 class RunModel(Model):
@@ -133,27 +101,7 @@ class RunModel(Model):
     @classmethod
     def of(cls, run: Run) -> RunModel:
         """The wire's shape of a run."""
-        return cls(
-            request_id=run.request_id,
-            workflow=run.workflow,
-            status=run.status,
-            source=run.source,
-            mode=run.mode,
-            opened_at=None if run.opened_at is None else rfc3339(run.opened_at),
-            closed_at=None if run.closed_at is None else rfc3339(run.closed_at),
-            duration_us=run.duration_us,
-            events=run.events,
-            steps=[StepModel.of(step) for step in run.ordered_steps()],
-            anomalies=dict(run.anomalies),
-            error=FailureModel.of(run.error),
-            as_of_position=run.as_of_position,
-            first_event_us=run.first_event_us,
-            close_reason=run.close_reason,
-            queue=QueueModel.of(run.queue),
-            definition=run.definition,
-            input_digest=run.input_digest,
-            parent=run.parent,
-        )
+        return cls.model_validate(run_document(run))
 
 
 class RunPageModel(Model):

@@ -95,8 +95,11 @@ class Service:
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
         """A page of runs, newest first."""
-        self._catch_up()
-        return self._rec.views.page(wanted, limit=limit, before=before)
+        page = self._rec.views.page(wanted, limit=limit, before=before)
+        if page.as_of_position < page.log_position:
+            self._catch_up()
+            page = self._rec.views.page(wanted, limit=limit, before=before)
+        return page
 
     def run(self, request_id: str) -> Run:
         """A run with its steps.

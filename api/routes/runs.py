@@ -17,6 +17,7 @@ from api.hosts import check_host
 from api.models import EventPageModel, RerunModel, RunModel, RunPageModel, StartModel
 from api.parameters import EventsParameters, RunId, RunsParameters
 from api.reading import Service, ServiceOf
+from api.run_documents import run_document
 from api.start_body import read_rerun, read_start
 from recorder.errors import (
     BadQuery,
@@ -82,12 +83,12 @@ def list_runs(service: ServiceOf, wanted: Annotated[RunsParameters, Query()]) ->
     """A page of runs."""
     before = cursor.decode(wanted.cursor)
     page = service.runs(wanted.to_filter(), limit=wanted.limit, before=before)
-    return answers.json(
-        RunPageModel(
-            runs=[RunModel.of(run) for run in page.runs],
-            next_cursor=cursor.encode(page.next_before),
-            as_of_position=page.as_of_position,
-        )
+    return answers.document(
+        {
+            "runs": [run_document(run) for run in page.runs],
+            "next_cursor": cursor.encode(page.next_before),
+            "as_of_position": page.as_of_position,
+        }
     )
 
 
