@@ -117,8 +117,8 @@ class Projector:
                 _log.error("projection %s: %s", self._name, error)
                 stop.wait(POLL_S)
                 continue
-            stop.wait(PAUSE_S)
-            self._log.commits.wait_beyond(position, POLL_S)
+            if not stop.wait(PAUSE_S):
+                self._log.commits.wait_beyond(position, POLL_S)
 
     def _advance(self) -> tuple[Checkpoint, bool]:
         """One batch; returns where that leads, and whether there may be more."""
