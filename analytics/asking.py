@@ -7,29 +7,27 @@ and reaches no network and no file but the segments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
 
+from analytics import engine
+from analytics.archive import Archive, Relations
 from analytics.selection import Selection
-from analytics.tail import read_runs, read_steps
+from analytics.turns import Turns
 from recorder.store.engine import Database
-from recorder.store.generations import RUNS, read_checkpoint
 
-_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "enable_external_access": False,
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,  # else a query may read any variable of ours by name
-    "temp_directory": "",
-    "lock_configuration": True,
-}
+Source = Database | Archive
+"""What can be asked: a database alone, or with its segments."""
+
 _BATCH_ROWS: Final = 1_000_000
+Answer = TypeVar("Answer")
+Kept = TypeVar("Kept")
 
 
 class Snapshot:
@@ -39,9 +37,18 @@ class Snapshot:
         as_of_position: The log position every answer is derived from.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, as_of_position: int) -> None:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        as_of_position: int,
+        without_files: Callable[[], Relations] | None = None,
+        turns: Turns | None = None,
+    ) -> None:
         self._connection = connection
         self.as_of_position = as_of_position
+        self._without_files = without_files
+        self._turns = turns or Turns()
+        self._lent: dict[str, pa.Table] = {}
 
     def ask(self, question: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """Asks a question by the name of its file.
@@ -49,24 +56,62 @@ class Snapshot:
         Returns:
             The answer: rows in the question's order, columns by the names its file documents.
         """
-        relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
-        answer: pa.Table = relation.to_arrow_table()
-        return answer
 
-    def batches(
-        self, question: str, parameters: Mapping[str, object] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """The same a piece at a time, for answers that are too long to be held; ask nothing meanwhile."""
-        relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
-        yield from relation.to_arrow_reader(_BATCH_ROWS)
+        def whole(relation: duckdb.DuckDBPyRelation) -> pa.Table:
+            return relation.to_arrow_table()
+
+        return self._answered(question, parameters, whole)
+
+    def gather(
+        self,
+        question: str,
+        keep: Callable[[pa.RecordBatch], Kept],
+        parameters: Mapping[str, object] | None = None,
+    ) -> list[Kept]:
+        """The same a piece at a time, for answers that are too long to be held as they are.
+
+        Args:
+            question: The name of its file. Its order is not kept.
+            keep: Makes of each piece what is to be held; asks nothing, and may be called anew for all.
+            parameters: The question's.
+        """
+
+        def piecewise(relation: duckdb.DuckDBPyRelation) -> list[Kept]:
+            return [keep(batch) for batch in relation.to_arrow_reader(_BATCH_ROWS)]
+
+        return self._answered(question, parameters, piecewise)
+
+    def _answered(
+        self,
+        question: str,
+        parameters: Mapping[str, object] | None,
+        read: Callable[[duckdb.DuckDBPyRelation], Answer],
+    ) -> Answer:
+        def answer() -> Answer:
+            relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
+            return read(relation)
+
+        try:
+            return self._turns.take(answer)
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException):
+            if self._without_files is None:
+                raise
+            # A segment may have been deleted or damaged behind our back; SQL has all there is in it.
+            self._connection, self.as_of_position, _ = self._without_files()
+            self._without_files = None
+            for name, table in self._lent.items():
+                self._connection.register(name, table)
+            return self._turns.take(answer)
 
     @contextmanager
     def lent(self, name: str, table: pa.Table) -> Iterator[None]:
         """Within, questions can read this table as well, by this name."""
         self._connection.register(name, table)
+        self._lent[name] = table
         try:
             yield
         finally:
+            del self._lent[name]
             self._connection.unregister(name)
 
     def rows(
@@ -78,30 +123,42 @@ class Snapshot:
 
 
 @contextmanager
-def snapshot(database: Database, selection: Selection) -> Iterator[Snapshot]:
+def snapshot(
+    source: Source, selection: Selection, *, with_events: bool = False
+) -> Iterator[Snapshot]:
     """Opens what is recorded by now and selected.
 
-    One transaction reads the checkpoint and the rows, so it is one state of the live generation,
-    whatever the projector or a rebuild does meanwhile. With a node or an app selected, `steps` has
-    those steps only and `runs` the runs that have one of them.
+    One transaction reads what counts and the rows that are in no segment, so it is one state of the
+    live generation, whatever the projector, an exporter or a rebuild does meanwhile. With a node or an app
+    selected, `steps` has those steps only and `runs` the runs that have one of them.
+
+    Args:
+        source: What is recorded; a database alone is read without its segments.
+        selection: What to narrow the relations to.
+        with_events: Whether there is a relation `events`.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    with database.reading() as connection:
-        checkpoint = read_checkpoint(connection, RUNS)
-        tables = {
-            "runs": read_runs(connection, checkpoint.generation, selection),
-            "steps": read_steps(connection, checkpoint.generation, selection),
-        }
-    with answering(tables, as_of_position=checkpoint.position) as opened:
-        yield opened
+    with ExitStack() as opened:
+        if isinstance(source, Database):
+            source = opened.enter_context(Archive(source))
+        relations = opened.enter_context(source.opened(selection, with_events=with_events))
+
+        def without_files() -> Relations:
+            source.tell_damage()
+            return opened.enter_context(
+                source.opened(selection, with_events=with_events, from_files=False)
+            )
+
+        again = without_files if relations.from_files else None
+        yield Snapshot(relations.connection, relations.as_of_position, again, source.turns)
 
 
 @contextmanager
 def answering(tables: Mapping[str, pa.Table], *, as_of_position: int = 0) -> Iterator[Snapshot]:
     """A snapshot of these tables."""
-    connection = duckdb.connect(":memory:", config=_CONFIG)
+    connection = engine.connect(None)
     try:
         for name, table in tables.items():
             connection.register(name, table)

@@ -8,6 +8,7 @@ from typing import Self
 import msgspec
 import pyarrow as pa
 
+from analytics.archive import Archive, open_archive
 from analytics.asking import snapshot
 from analytics.prices import Prices, load_prices
 from analytics.question import Asked, Asking, Question
@@ -47,10 +48,13 @@ class Analytics:
 
     Args:
         recorder: The log, which stays the caller's to close.
+        archive: Its database with its segments, where that is open already.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, archive: Archive | None = None) -> None:
         self._recorder = recorder
+        self._archive = archive or open_archive(recorder)
+        self._archive_is_ours = archive is None
         self._opened_here = False
 
     def __enter__(self) -> Self:
@@ -65,7 +69,9 @@ class Analytics:
         self.close()
 
     def close(self) -> None:
-        """Closes the log if `analytics.open` opened it; idempotent."""
+        """Frees what was opened here, the log too if `analytics.open` opened it; idempotent."""
+        if self._archive_is_ours:
+            self._archive.close()
         if self._opened_here:
             self._recorder.close()
 
@@ -81,7 +87,7 @@ class Analytics:
             return Answered(question.answer_of(run, self._graph), run.as_of_position)
         assert isinstance(question, Question)
         self._catch_up()
-        with snapshot(self._recorder.database, question.selection) as opened:
+        with snapshot(self._archive, question.selection) as opened:
             asked = Asked(
                 opened, now_us=SystemClock().now_us(), graph=self._graph, prices=self._prices
             )

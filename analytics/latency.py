@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from analytics.asking import snapshot
+from analytics.asking import Snapshot, Source, snapshot
 from analytics.selection import Selection
 from recorder.errors import BadQuery
-from recorder.store.engine import Database
 
 Dimension = Literal["workflow", "node", "app"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
@@ -104,19 +104,24 @@ class LatencyReport(msgspec.Struct, frozen=True):
     as_of_position: int
 
 
-def latency(database: Database, query: LatencyQuery) -> LatencyReport:
+def latency(source: Source, query: LatencyQuery) -> LatencyReport:
     """Measures what is projected by now.
 
     Raises:
         LogUnavailable: The database does not answer.
     """
-    by = {f"by_{dimension}": dimension in query.by for dimension in DIMENSIONS}
-    with snapshot(database, query) as opened:
-        return LatencyReport(
-            [_step_latency(row) for row in opened.rows("latency", by)],
-            [_run_latency(row) for row in opened.rows("run_latency")],
-            opened.as_of_position,
-        )
+    with snapshot(source, query) as opened:
+        return latency_in(opened, query.by)
+
+
+def latency_in(opened: Snapshot, by: Sequence[Dimension]) -> LatencyReport:
+    """Measures a snapshot."""
+    told_apart = {f"by_{dimension}": dimension in by for dimension in DIMENSIONS}
+    return LatencyReport(
+        [_step_latency(row) for row in opened.rows("latency", told_apart)],
+        [_run_latency(row) for row in opened.rows("run_latency")],
+        opened.as_of_position,
+    )
 
 
 def _step_latency(row: dict[str, Any]) -> StepLatency:

@@ -7,11 +7,16 @@ Ids are as the log lifts them: an over-long one is its digest.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
 
 MOMENT: Final = pa.timestamp("us")
+
+FIRST_MOMENT_US: Final = -62_135_596_800_000_000
+AFTER_LAST_MOMENT_US: Final = 253_402_300_800_000_000
+"""The years 1 to 9999. A time outside them is nobody's clock and is NULL; few programs could show it."""
 
 _FACTS: Final = {
     "images": pa.int64(),
@@ -98,3 +103,12 @@ EVENTS: Final = pa.schema(
     }
 )
 """One row an event."""
+
+
+def moments(times_us: Iterable[int | None]) -> pa.Array:
+    """Times of day, given in microseconds since 1970."""
+    known = (
+        us if us is not None and FIRST_MOMENT_US <= us < AFTER_LAST_MOMENT_US else None
+        for us in times_us
+    )
+    return pa.array(known, MOMENT)

@@ -13,18 +13,22 @@ from starlette.middleware import Middleware
 
 from api import openapi, problems
 from api.background import DEFAULT_LIMIT
+from api.hosts import NamedHosts, hosts_of
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
 from api.routes import (
     analytics,
+    comparing,
     definitions,
     diff,
+    exports,
     health,
     ingest,
     latency,
     portable,
     runs,
+    sql,
     streams,
     webhooks,
 )
@@ -39,12 +43,15 @@ _ROUTERS: Final = (
     ingest.router,
     latency.router,
     analytics.router,
+    comparing.router,
     diff.router,
     portable.router,
     streams.router,
     runs.router,
     definitions.router,
     webhooks.router,
+    sql.router,
+    exports.router,
 )
 
 _DESCRIPTION: Final = """The flight recorder of fal workflows: runs, their events and their timings.
@@ -54,23 +61,30 @@ Times are RFC 3339 in UTC, durations microseconds (`…_us`). Errors are `applic
 
 
 def create_app(
-    rec: Recorder, *, max_background_runs: int = DEFAULT_LIMIT, grace_s: float = GRACE_S
+    rec: Recorder,
+    *,
+    host: str | None = None,
+    max_background_runs: int = DEFAULT_LIMIT,
+    grace_s: float = GRACE_S,
 ) -> FastAPI:
     """Makes the app over a recorder, which stays the caller's to close, after the app has ended.
 
     Args:
         rec: What to serve; its projection is kept up while the app runs.
+        host: The name or address that is listened on, where it is known.
         max_background_runs: How many runs started here may be under way at the same time.
         grace_s: How long such runs may go on when the app ends, before they are broken off.
     """
     service = Service(rec, max_background_runs=max_background_runs)
     capture = Capture(rec.new_recording, "proxy", record=rec.settings.proxy.record)
-    proxy = Proxy(rec, capture, service.stage)
+    hosts = hosts_of(rec.settings, host)
+    proxy = Proxy(rec, capture, service.stage, hosts)
     receiver = WebhookReceiver(rec, capture)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         rec.start_projecting()
+        service.columns.start()
         await proxy.start()
         try:
             yield
@@ -78,7 +92,10 @@ def create_app(
             await receiver.close()
             await proxy.close()
             capture.close()
+            await run_in_threadpool(service.columns.stop)
             await run_in_threadpool(service.background.close, grace_s)
+            service.archive.close()
+            await run_in_threadpool(service.console.close)
 
     app = FastAPI(
         title="fal flight recorder",
@@ -91,6 +108,7 @@ def create_app(
         lifespan=lifespan,
         middleware=[
             Middleware(LastResort),
+            Middleware(NamedHosts, hosts=hosts),
             Middleware(ProxyFirst, proxy=proxy),
             Middleware(SmallWrites, below="/api/v1/"),
             Middleware(EncodedRunPaths),
@@ -98,6 +116,7 @@ def create_app(
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service
+    app.state.hosts = hosts
     app.state.proxy = proxy
     app.state.webhooks = receiver
     app.state.routes = [route for router in _ROUTERS for route in router.routes]

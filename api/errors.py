@@ -68,6 +68,13 @@ class OriginRefused(ApiError):
         super().__init__("pages of this origin may not use the proxy (RECORDER_PROXY_ORIGINS)")
 
 
+class HostRefused(ApiError):
+    """A request calls the recorder by a name that it does not go by."""
+
+    def __init__(self) -> None:
+        super().__init__("the name in Host is none of this recorder's (RECORDER_HOSTS)")
+
+
 class ForwardingLoop(ApiError):
     """The request has been through this recorder before."""
 

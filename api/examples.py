@@ -237,6 +237,8 @@ HEALTH: Final[dict[str, Any]] = {
     "projection_position": 1205,
     "lag_events": 0,
     "projection_failure": None,
+    "columns_position": 1180,
+    "columns_failure": None,
 }
 INDEX: Final[dict[str, Any]] = {
     "name": "fal flight recorder",
@@ -245,3 +247,18 @@ INDEX: Final[dict[str, Any]] = {
 }
 RERUN: Final[dict[str, Any]] = {"set": {"prompt": "a cute kitten"}, "wait": False}
 IMPORTS: Final[dict[str, Any]] = {"imported": [{"request_id": REQUEST_ID, "events": 9, "added": 9}]}
+
+SQL: Final[dict[str, Any]] = {
+    "sql": "SELECT status, count(*) AS runs FROM runs WHERE workflow = $workflow GROUP BY ALL",
+    "parameters": {"workflow": "workflows/fal-ai/sdxl-sticker"},
+    "format": "json",
+    "limits": {"time_s": 10},
+}
+SQL_ANSWER: Final[dict[str, Any]] = {
+    "columns": [{"name": "status", "type": "VARCHAR"}, {"name": "runs", "type": "BIGINT"}],
+    "rows": [["completed", 412], ["failed", 3]],
+    "row_count": 2,
+    "truncated": False,
+    "as_of_position": 3691,
+    "elapsed_us": 41873,
+}

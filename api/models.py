@@ -6,16 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from api.json_text import readable, value_or_text
-from api.times import Moment, rfc3339
-from recorder.comparison import ComparedStep, Comparison, Difference
+from api.run_documents import failure_document, run_document, step_document
+from api.times import Moment
 from recorder.documents import Mode
-from recorder.errors import SequenceConflict
-from recorder.events import CloseReason, EventType, NewEvent
-from recorder.projections.queue import Queue
+from recorder.events import CloseReason, EventType
 from recorder.projections.runs import Run, RunStatus
 from recorder.projections.steps import Failure, Step, StepStatus
-from recorder.store.log import Outcome, Receipt
 
 JsonValue = Annotated[Any, WithJsonSchema({})]
 
@@ -39,13 +35,7 @@ class FailureModel(Model):
     @classmethod
     def of(cls, failure: Failure | None) -> FailureModel | None:
         """The wire's shape of a failure."""
-        if failure is None:
-            return None
-        return cls(
-            message=None if failure.message is None else readable(failure.message),
-            status=failure.status,
-            body=None if failure.body is None else value_or_text(failure.body),
-        )
+        return None if failure is None else cls.model_validate(failure_document(failure))
 
 
 class StepModel(Model):
@@ -68,19 +58,7 @@ class StepModel(Model):
     @classmethod
     def of(cls, step: Step) -> StepModel:
         """The wire's shape of a step."""
-        return cls(
-            node_id=step.node_id,
-            attempt=step.attempt,
-            app_id=step.app_id,
-            step_request_id=step.step_request_id,
-            status=step.status,
-            submitted_us=step.submitted_us,
-            finished_us=step.finished_us,
-            duration_us=step.duration_us,
-            inference_us=step.inference_us,
-            overhead_us=step.overhead_us,
-            error=FailureModel.of(step.error),
-        )
+        return cls.model_validate(step_document(step))
 
 
 class QueueModel(Model):
@@ -91,19 +69,6 @@ class QueueModel(Model):
     running_us: int | None = Field(description="From then until it was first seen done.")
     inference_us: int | None = Field(description="What fal says the work took.")
     cancel_requested: bool = Field(description="Whether fal took a request to cancel it.")
-
-    @classmethod
-    def of(cls, queue: Queue | None) -> QueueModel | None:
-        """The wire's shape of a run's queue."""
-        if queue is None:
-            return None
-        return cls(
-            position=queue.position,
-            queued_us=queue.started_us,
-            running_us=queue.running_us,
-            inference_us=queue.inference_us,
-            cancel_requested=queue.cancel_requested,
-        )
 
 
 class RunModel(Model):
@@ -136,27 +101,7 @@ class RunModel(Model):
     @classmethod
     def of(cls, run: Run) -> RunModel:
         """The wire's shape of a run."""
-        return cls(
-            request_id=run.request_id,
-            workflow=run.workflow,
-            status=run.status,
-            source=run.source,
-            mode=run.mode,
-            opened_at=None if run.opened_at is None else rfc3339(run.opened_at),
-            closed_at=None if run.closed_at is None else rfc3339(run.closed_at),
-            duration_us=run.duration_us,
-            events=run.events,
-            steps=[StepModel.of(step) for step in run.ordered_steps()],
-            anomalies=dict(run.anomalies),
-            error=FailureModel.of(run.error),
-            as_of_position=run.as_of_position,
-            first_event_us=run.first_event_us,
-            close_reason=run.close_reason,
-            queue=QueueModel.of(run.queue),
-            definition=run.definition,
-            input_digest=run.input_digest,
-            parent=run.parent,
-        )
+        return cls.model_validate(run_document(run))
 
 
 class RunPageModel(Model):
@@ -165,107 +110,6 @@ class RunPageModel(Model):
     runs: list[RunModel]
     next_cursor: str | None = Field(description="`cursor` of the next page; null on the last.")
     as_of_position: int = Field(description="The log position this answer is derived from.")
-
-
-class ChangeModel(Model):
-    """One place where two JSON values differ."""
-
-    path: str = Field(
-        description='The place, as a JSON Pointer (RFC 6901); "" for the whole value.'
-    )
-    kind: Literal["added", "removed", "changed"] = Field(
-        description="Whether only b has it, only a, or both have it and differ."
-    )
-    old: JsonValue = Field(description="The value in a; null where it has none.")
-    new: JsonValue = Field(description="The value in b; null where it has none.")
-    cut: bool = Field(
-        description="Whether a value is too long to be told, and is but the beginning of its JSON text."
-    )
-
-
-class DifferenceModel(Model):
-    """How one JSON value differs from another; the same values have no changes."""
-
-    changes: list[ChangeModel] = Field(description="Lists are compared place by place.")
-    left_out: int = Field(description="How many changes more there are.")
-
-    @classmethod
-    def of(cls, difference: Difference | None) -> DifferenceModel | None:
-        """The wire's shape of a difference."""
-        return None if difference is None else cls.model_validate(difference)
-
-
-class ComparedRunModel(Model):
-    """What of a run is compared."""
-
-    request_id: str
-    workflow: str
-    status: RunStatus
-    duration_us: int | None
-    error: FailureModel | None
-
-    @classmethod
-    def of(cls, run: Run) -> ComparedRunModel:
-        """The wire's shape of one side."""
-        return cls(
-            request_id=run.request_id,
-            workflow=run.workflow,
-            status=run.status,
-            duration_us=run.duration_us,
-            error=FailureModel.of(run.error),
-        )
-
-
-class ComparedStepModel(Model):
-    """A step in both runs, or in one."""
-
-    node_id: str
-    attempt: int
-    a: StepModel | None = Field(description="null where a has no such step.")
-    b: StepModel | None = Field(description="null where b has no such step.")
-    duration_delta_us: int | None = Field(description="How much longer b took.")
-    inference_delta_us: int | None = Field(description="How much more inference b had.")
-    output: DifferenceModel | None = Field(description="null where one of them is not recorded.")
-
-    @classmethod
-    def of(cls, step: ComparedStep) -> ComparedStepModel:
-        """The wire's shape of a step of both."""
-        return cls(
-            node_id=step.node_id,
-            attempt=step.attempt,
-            a=None if step.a is None else StepModel.of(step.a),
-            b=None if step.b is None else StepModel.of(step.b),
-            duration_delta_us=step.duration_delta_us,
-            inference_delta_us=step.inference_delta_us,
-            output=DifferenceModel.of(step.output),
-        )
-
-
-class ComparisonModel(Model):
-    """Two runs side by side."""
-
-    a: ComparedRunModel
-    b: ComparedRunModel
-    same_outcome: bool = Field(description="Whether both have the same status.")
-    duration_delta_us: int | None = Field(description="How much longer b took.")
-    input: DifferenceModel | None = Field(description="null where one of them is not recorded.")
-    output: DifferenceModel | None = Field(description="null where one of them is not recorded.")
-    steps: list[ComparedStepModel] = Field(
-        description="Matched by node and attempt; in the order of a, then those only b has."
-    )
-
-    @classmethod
-    def of(cls, comparison: Comparison) -> ComparisonModel:
-        """The wire's shape of a comparison."""
-        return cls(
-            a=ComparedRunModel.of(comparison.a),
-            b=ComparedRunModel.of(comparison.b),
-            same_outcome=comparison.same_outcome,
-            duration_delta_us=comparison.duration_delta_us,
-            input=DifferenceModel.of(comparison.input),
-            output=DifferenceModel.of(comparison.output),
-            steps=[ComparedStepModel.of(step) for step in comparison.steps],
-        )
 
 
 class EventModel(Model):
@@ -403,90 +247,6 @@ class LatencyModel(Model):
     as_of_position: int = Field(description="The log position this answer is derived from.")
 
 
-class EventLineModel(BaseModel):
-    """An event to record, on a line of its own."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    seq: int = Field(description="Place in the run, from 0 without holes.", ge=0)
-    type: EventType = Field(
-        description="`opened` for the first event of a run and only for that. Of fal's own events "
-        "the type is read from the frame, whichever of them is given."
-    )
-    received_at: Moment = Field(description="When it was received; RFC 3339 with a zone.")
-    elapsed_us: int = Field(description="Monotonic time since the run began.", ge=0)
-    frame: str | None = Field(default=None, description="Its exact bytes, where they are UTF-8.")
-    frame_base64: str | None = Field(default=None, description="Its exact bytes, in any case.")
-
-
-class AddressedEventLineModel(EventLineModel):
-    """An event to record, and the run it belongs to, on a line of its own."""
-
-    request_id: str
-
-
-class ReceiptModel(Model):
-    """Where an event stands in the log, for good."""
-
-    seq: int = Field(description="Place in the run.")
-    position: int = Field(description="Place in the whole log.")
-    chain: str = Field(
-        description="The chain value there, in hexadecimal: proves the log unchanged up to it."
-    )
-
-    @classmethod
-    def of(cls, event: NewEvent, receipt: Receipt) -> ReceiptModel:
-        """The wire's shape of an event's receipt."""
-        return cls(seq=event.seq, position=receipt.position, chain=receipt.chain.hex())
-
-
-class ReceiptsModel(Model):
-    """Receipts of all events sent, durable all."""
-
-    request_id: str
-    receipts: list[ReceiptModel] = Field(description="In the order the events came in.")
-    next_seq: int | None = Field(description="The run's next place; null once it is closed.")
-
-
-class OutcomeModel(Model):
-    """What became of an event: its receipt, or why the log refused it."""
-
-    position: int | None = Field(default=None, description="Place in the whole log.")
-    chain: str | None = Field(default=None, description="The chain value there, in hexadecimal.")
-    problem: Literal["sequence-conflict", "run-closed"] | None = Field(
-        default=None, description="Why it was refused; the last part of the problem's type."
-    )
-    next_seq: int | None = Field(
-        default=None, description="Where a sequence conflict is: the place that is free."
-    )
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> OutcomeModel:
-        """The wire's shape of an outcome."""
-        match outcome:
-            case Receipt():
-                return cls(position=outcome.position, chain=outcome.chain.hex())
-            case SequenceConflict():
-                return cls(problem="sequence-conflict", next_seq=outcome.next_seq)
-            case _:
-                return cls(problem="run-closed")
-
-
-class OutcomesModel(Model):
-    """What became of the events sent."""
-
-    outcomes: list[OutcomeModel] = Field(description="One an event, in the order they came in.")
-
-
-class SignOfLifeModel(Model):
-    """A recorder's sign of life was taken."""
-
-    instance: str
-    lease_s: float = Field(
-        description="How long it may be silent before its runs are closed, in seconds."
-    )
-
-
 class HealthModel(Model):
     """How far the log and what is derived from it have come; null where the log is silent."""
 
@@ -495,6 +255,12 @@ class HealthModel(Model):
     projection_position: int | None = Field(description="How far runs and steps have come.")
     lag_events: int | None = Field(description="The difference of the two.")
     projection_failure: str | None = Field(description="Where the projection stopped, if it did.")
+    columns_position: int | None = Field(
+        description="How far segments have come; null where there are none. Answers never wait for them."
+    )
+    columns_failure: str | None = Field(
+        description="Why segments are not kept up, if they are not."
+    )
 
 
 class IndexModel(Model):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from api import analytics_examples, examples
+from api import analytics_examples, examples, report_examples
 from api.problems import KINDS, MEDIA_TYPE, Problem
 from recorder.errors import LogUnavailable
 
@@ -14,6 +14,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 EVERYWHERE: Final[tuple[type[Exception], ...]] = (Exception, LogUnavailable)
 _INSTANCE: Final = "/api/v1/runs"
+_EXAMPLES: Final = vars(examples) | vars(report_examples) | vars(analytics_examples)
 
 
 def answers(status: int, example: str, *errors: type[Exception]) -> Responses:
@@ -21,14 +22,14 @@ def answers(status: int, example: str, *errors: type[Exception]) -> Responses:
 
     Args:
         status: Of the good answer.
-        example: The name of its body in `api.examples` or `api.analytics_examples`.
+        example: The name of its body in `api.examples`, `api.report_examples` or `api.analytics_examples`.
         errors: What may go wrong beside what may go wrong everywhere.
     """
     return {status: good(example)} | problems(*errors, *EVERYWHERE)
 
 
 def good(example: str) -> dict[str, Any]:
-    """A JSON answer with an example, by its name in `api.examples`."""
+    """A JSON answer with an example, by its name in `api.examples` or `api.report_examples`."""
     return {"content": {"application/json": {"example": example}}}
 
 
@@ -82,9 +83,4 @@ def _put_examples(operation: dict[str, Any]) -> None:
     for answer in operation["responses"].values():
         content = answer["content"].get("application/json", {})
         if "example" in content:
-            content["example"] = _example(content["example"])
-
-
-def _example(name: str) -> Any:
-    home = examples if hasattr(examples, name) else analytics_examples
-    return getattr(home, name)
+            content["example"] = _EXAMPLES[content["example"]]

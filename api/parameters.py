@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final
 from urllib.parse import unquote
 
-from fastapi import Depends, Path
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from analytics.exporting import Format
 from analytics.latency import DIMENSIONS, LatencyQuery
+from analytics.selection import Selection
 from api.cursor import MAX_INTEGER
 from api.examples import INSTANCE, REQUEST_ID
 from api.following import EventFilter
@@ -34,6 +37,39 @@ def _run_id(
 
 
 MAX_GAP_S: Final = 86_400.0
+_DIGITS: Final = re.compile(r"[0-9]{1,19}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19})?")
+
+
+def _whole(value: object) -> object:
+    """Digits and nothing else: pydantic would take `1_0`, `+1`, `1.0` and blanks around it as well."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value) is None:
+        raise ValueError("is a whole number in digits")
+    return value
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
+        raise ValueError("is a number in digits, with a point or without")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Decimal = Annotated[float, BeforeValidator(_decimal)]
+
+
+def once(request: Request) -> None:
+    """Refuses what is told twice, for nobody knows which one is meant.
+
+    Raises:
+        BadQuery: A parameter or the last id is there more than once; it is named.
+    """
+    told = [name for name, _ in request.query_params.multi_items()]
+    told += [name for name in request.headers if name == "last-event-id"]
+    for name in told:
+        if told.count(name) > 1:
+            raise BadQuery(name[:200], "is given more than once")
+
 
 RunId = Annotated[str, Depends(_run_id)]
 
@@ -47,11 +83,13 @@ Instance = Annotated[
 ]
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
+    """What all have in common: nothing but what they name is taken."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class RunsParameters(_Parameters):
+class RunsParameters(Parameters):
     """Which runs to list; all filters have to hold."""
 
     workflow: str | None = Field(None, description="Exact endpoint id.")
@@ -79,7 +117,7 @@ class RunsParameters(_Parameters):
         )
 
 
-class EventsParameters(_Parameters):
+class EventsParameters(Parameters):
     """Which events of a run."""
 
     after: int = Field(-1, description="Events with a `seq` above this.", ge=-1, le=MAX_INTEGER)
@@ -87,14 +125,14 @@ class EventsParameters(_Parameters):
     frames: bool = Field(False, description="Whether to add the bytes of every frame, in base64.")
 
 
-class DiffParameters(_Parameters):
+class DiffParameters(Parameters):
     """Which runs to compare."""
 
     a: str = Field(description="The run to compare with.")
     b: str = Field(description="The run to compare.")
 
 
-class IngestParameters(_Parameters):
+class IngestParameters(Parameters):
     """What is to be known of an event stream that is sent in; lines tell it themselves."""
 
     workflow: str | None = Field(
@@ -109,7 +147,7 @@ class IngestParameters(_Parameters):
     )
 
 
-class LatencyParameters(_Parameters):
+class LatencyParameters(Parameters):
     """What to measure, and what to tell apart."""
 
     workflow: str | None = Field(None, description="Exact endpoint id.")
@@ -138,7 +176,36 @@ class LatencyParameters(_Parameters):
         )
 
 
-class ReplayParameters(_Parameters):
+class ExportParameters(Parameters):
+    """Which rows, and how; all filters have to hold."""
+
+    format: Format = Field("parquet", description="Of the file; `arrow` is an IPC stream.")
+    workflow: str | None = Field(None, description="Of this workflow; exact endpoint id.")
+    node: str | None = Field(
+        None, description="Steps and events of this node; runs that have such a step."
+    )
+    app: str | None = Field(
+        None, description="Steps and events of this app; runs that have such a step."
+    )
+    status: RunStatus | None = Field(None, description="Of runs in this state.")
+    definition: str | None = Field(None, description="Of runs of this definition, by its digest.")
+    since: MomentParameter | None = Field(None, description="Of runs opened at or after; RFC 3339.")
+    until: MomentParameter | None = Field(None, description="Of runs opened before; RFC 3339.")
+
+    def to_selection(self) -> Selection:
+        """What is selected."""
+        return Selection(
+            workflow=self.workflow,
+            node=self.node,
+            app=self.app,
+            status=self.status,
+            definition=self.definition,
+            since=self.since,
+            until=self.until,
+        )
+
+
+class ReplayParameters(Parameters):
     """How to play a run."""
 
     speed: str = Field(
@@ -146,8 +213,8 @@ class ReplayParameters(_Parameters):
         description="1 for the original rhythm, 2 for twice as fast, `max` for as fast as it goes.",
         max_length=32,
     )
-    from_seq: int = Field(0, description="Begin with this event.", ge=0, le=MAX_INTEGER)
-    max_gap: float | None = Field(
+    from_seq: Whole = Field(0, description="Begin with this event.", ge=0, le=MAX_INTEGER)
+    max_gap: Decimal | None = Field(
         None, description="Cut longer waits to so many seconds.", ge=0, le=MAX_GAP_S
     )
     raw: bool = Field(False, description="The exact bytes, with status and faults.")
@@ -167,10 +234,10 @@ class ReplayParameters(_Parameters):
         )
 
 
-class FollowParameters(_Parameters):
+class FollowParameters(Parameters):
     """Which events of the log."""
 
-    after: int | None = Field(
+    after: Whole | None = Field(
         None, description="Events above this position; else from now on.", ge=0, le=MAX_INTEGER
     )
     request_id: str | None = Field(None, description="Of this run.")
@@ -195,6 +262,6 @@ class FollowParameters(_Parameters):
 def _last_id(value: str | None) -> int | None:
     if value is None or value == "":
         return None
-    if not (value.isascii() and value.isdigit()) or len(value) > 19 or int(value) > MAX_INTEGER:
+    if _DIGITS.fullmatch(value) is None or int(value) > MAX_INTEGER:
         raise BadQuery("last-event-id", "is not the id of an event")
     return int(value)

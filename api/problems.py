@@ -77,6 +77,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         fields = None
         if isinstance(error, errors.BadQuery):
             fields = [FieldProblem(field=error.field, detail=error.reason)]
+        if isinstance(error, errors.SqlLimit):
+            fields = [FieldProblem(field=f"limits.{error.name}", detail=f"{error.value:.15g}")]
         return Problem(
             type=self.type,
             title=self.title,
@@ -161,6 +163,39 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="invalid-request",
         title="The request makes no sense",
         example=errors.BadQuery("limit", "is from 1 to 1000"),
+    ),
+    errors.SqlError: _internal(errors.SqlError()),
+    errors.BadSql: Kind(
+        status=422,
+        slug="bad-sql",
+        title="The query is refused",
+        example=errors.BadSql('Parser Error: syntax error at or near "selec"'),
+    ),
+    errors.SqlLimit: Kind(
+        status=422,
+        slug="sql-limit",
+        title="The query went beyond a limit",
+        example=errors.SqlLimit("time_s", 30.0),
+    ),
+    errors.SqlCrashed: Kind(
+        status=422,
+        slug="sql-crashed",
+        title="The query ended its process",
+        example=errors.SqlCrashed("SIGSEGV"),
+    ),
+    errors.SqlCancelled: Kind(
+        status=503,
+        slug="sql-cancelled",
+        title="The query was cancelled",
+        retry_after_s=10,
+        example=errors.SqlCancelled(),
+    ),
+    errors.TooManyQueries: Kind(
+        status=429,
+        slug="too-many-queries",
+        title="Too many queries at the same time",
+        retry_after_s=5,
+        example=errors.TooManyQueries(2),
     ),
     errors.SourceError: Kind(
         status=502,
@@ -248,6 +283,12 @@ KINDS: Final[dict[type[Exception], Kind]] = {
         slug="origin-refused",
         title="Pages of this origin may not use the proxy",
         example=own.OriginRefused(),
+    ),
+    own.HostRefused: Kind(
+        status=421,
+        slug="host-refused",
+        title="Not a name of this recorder",
+        example=own.HostRefused(),
     ),
     own.NothingRecorded: Kind(
         status=404,

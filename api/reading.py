@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Any, Final, TypeVar
 
 import msgspec
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from analytics.archive import Archive, open_archive
+from analytics.console.asked import Answer, Query
+from analytics.console.console import Console
+from analytics.exporting import Export, Format, Relation
 from analytics.face import Analytics, Answered
 from analytics.latency import LatencyQuery, LatencyReport, latency
 from analytics.question import Asking
+from analytics.segments.catalog import RUNS_AND_STEPS, read_exported
+from analytics.segments.worker import Worker
+from analytics.selection import Selection
 from api.background import BackgroundRun, BackgroundRuns
 from api.ingest import Ingest
 from api.live import Live
@@ -36,6 +44,9 @@ from recorder.rerun import Again
 from recorder.store.log import run_events
 from recorder.store.views import Page, RunFilter
 
+_Query = TypeVar("_Query")
+_Answer = TypeVar("_Answer")
+
 _READ_EVENTS: Final = 64
 _PAGE_BYTES: Final = 1024 * 1024
 """A page of events ends with the one that goes beyond; frames may be megabytes each."""
@@ -49,10 +60,11 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the log and the projection have come; None where the log does not answer."""
+    """How far the log, the projection and the segments have come; None where the log does not answer."""
 
     log_position: int | None = None
     projection_position: int | None = None
+    columns_position: int | None = None
 
 
 class Service:
@@ -63,6 +75,9 @@ class Service:
         live: Follows the log.
         streams: All streams being sent.
         stage: Plays runs again.
+        archive: What questions are asked of.
+        columns: Keeps its segments up.
+        console: Answers queries in SQL.
         ingest: What events come in through; not to be called from a thread but on the event loop.
     """
 
@@ -72,13 +87,19 @@ class Service:
         self.streams = Streams()
         self.stage = Stage(rec.log, self.live, self.streams)
         self.ingest = Ingest(rec)
+        self.archive = open_archive(rec)
+        self.columns = Worker(self.archive)
+        self.console = Console(self.archive)
         self._rec = rec
-        self._analytics = Analytics(rec)
+        self._questions = Analytics(rec, self.archive)
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
         """A page of runs, newest first."""
-        self._catch_up()
-        return self._rec.views.page(wanted, limit=limit, before=before)
+        page = self._rec.views.page(wanted, limit=limit, before=before)
+        if page.as_of_position < page.log_position:
+            self._catch_up()
+            page = self._rec.views.page(wanted, limit=limit, before=before)
+        return page
 
     def run(self, request_id: str) -> Run:
         """A run with its steps.
@@ -155,16 +176,31 @@ class Service:
     def latency(self, query: LatencyQuery) -> LatencyReport:
         """Latency of what is recorded by now."""
         self._catch_up()
-        return latency(self._rec.database, query)
+        return latency(self.archive, query)
+
+    def work_out(self, work: Callable[[Archive, _Query], _Answer], query: _Query) -> _Answer:
+        """What takes more than a question, of what is recorded by now."""
+        self._catch_up()
+        return work(self.archive, query)
+
+    def query(self, query: Query, into: IO[bytes], cancelled: threading.Event) -> Answer:
+        """Answers a query in SQL; see `Console.ask`."""
+        self._catch_up()
+        return self.console.ask(query, into, cancelled=cancelled)
+
+    def export_rows(self, relation: Relation, form: Format, selection: Selection) -> Export:
+        """Runs, steps or events as a file; see `Export`."""
+        self._catch_up()
+        return Export(self._rec.database, relation, form, selection)
 
     def ask(self, question: Asking) -> Answered:
-        """Answers a question about many runs; see `Analytics.ask`.
+        """Answers a question about many runs; see `Archive.ask`.
 
         Raises:
             BadQuery: Its answer would be too long.
             RunNotFound: It is about a run that there is not.
         """
-        return self._analytics.ask(question)
+        return self._questions.ask(question)
 
     def start(self, workflow: str, body: bytes) -> BackgroundRun:
         """Starts a workflow; see `BackgroundRuns.start`.
@@ -216,9 +252,15 @@ class Service:
         try:
             # The projection first: read second, it could be ahead of the head read before.
             position = self._rec.views.checkpoint().position
-            return Progress(self._rec.log.head().position, position)
+            return Progress(self._rec.log.head().position, position, self._columns_position())
         except LogUnavailable:
             return Progress()
+
+    def _columns_position(self) -> int | None:
+        if self.archive.folder is None:
+            return None
+        with self._rec.database.reading() as connection:
+            return read_exported(connection, RUNS_AND_STEPS).position
 
     @property
     def projection_failure(self) -> ProjectionFailed | None:

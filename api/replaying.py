@@ -56,10 +56,16 @@ class Score(msgspec.Struct, frozen=True):
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """An event, ready to be written."""
+    """Events that are due together, ready to be written.
+
+    Attributes:
+        seq, elapsed_us: Of the last one.
+        data: What they add, as far as nothing is missing.
+        closed: The run's end, where it is among them.
+        is_missing: Whether something is.
+    """
 
     seq: int
-    position: int
     elapsed_us: int
     data: bytes
     closed: Closed | None = None
@@ -128,22 +134,29 @@ class Player:
 
     def _written(self, batch: list[LoggedEvent]) -> list[_Note]:
         write = replay.raw if self._score.playing.raw else replay.well_formed
-        return [_note(logged, write) for logged in batch]
+        if not batch:
+            return []
+        if self._score.playing.pace.speed is None:
+            return [_note(batch, write)]
+        return [_note([logged], write) for logged in batch]
 
 
-def _note(logged: LoggedEvent, write: Callable[[LoggedEvent], bytes]) -> _Note:
-    closed = logged.event if logged.type == "closed" else None
+def _note(events: list[LoggedEvent], write: Callable[[LoggedEvent], bytes]) -> _Note:
+    pieces: list[bytes] = []
+    is_missing = False
     try:
-        data, missing = write(logged), False
+        for logged in events:
+            pieces.append(write(logged))  # noqa: PERF401  # those before a missing one count
     except LookupError:
-        data, missing = b"", True
+        is_missing = True
+    last = events[-1]
+    closed = last.event if last.type == "closed" else None
     return _Note(
-        logged.seq,
-        logged.position,
-        logged.elapsed_us,
-        data,
+        last.seq,
+        last.elapsed_us,
+        b"".join(pieces),
         closed if isinstance(closed, Closed) else None,
-        missing,
+        is_missing,
     )
 
 
@@ -155,7 +168,7 @@ class _Playing:
         self._client = client
         self._score = score
         self._loop = asyncio.get_running_loop()
-        self._started_s = self._loop.time()
+        self._started_s: float | None = None  # when there was something to play
         self._played_us = 0
         self._before_us = score.before_us
 
@@ -165,31 +178,18 @@ class _Playing:
             await self._client.write(PING)
 
     async def play(self, notes: list[_Note]) -> None:
-        """Plays events, and the run's end if it is among them."""
-        if self._score.playing.pace.speed is None:
-            await self._play_at_once(notes)
-        else:
-            await self._play_in_time(notes)
-
-    async def _play_at_once(self, notes: list[_Note]) -> None:
-        missing = next((index for index, note in enumerate(notes) if note.is_missing), len(notes))
-        if data := b"".join(note.data for note in notes[:missing]):
-            await self._client.write(data)
-        if missing < len(notes):
-            await self._break_off()
-        elif (closed := notes[-1].closed) is not None:
-            await self._end(closed)
-
-    async def _play_in_time(self, notes: list[_Note]) -> None:
+        """Plays events when they are due, and the run's end if it is among them."""
+        if self._started_s is None:
+            self._started_s = self._loop.time()
         for note in notes:
             self._played_us += self._score.playing.pace.wait_us(self._before_us, note.elapsed_us)
             self._before_us = note.elapsed_us
             await self._wait_until(self._started_s + self._played_us / 1_000_000)
+            if note.data:
+                await self._client.write(note.data)
             if note.is_missing:
                 await self._break_off()
                 return
-            if note.data:
-                await self._client.write(note.data)
             if note.closed is not None:
                 await self._end(note.closed)
 

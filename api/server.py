@@ -58,7 +58,7 @@ def serve(
         OSError: The address cannot be bound.
     """
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
+    app = create_app(rec, host=host, max_background_runs=max_background_runs, grace_s=grace_s)
     listening = _listen(host, port)
     with listening:
         url = _url(listening)
@@ -95,7 +95,9 @@ class ApiServer:
         max_background_runs: int = DEFAULT_LIMIT,
         grace_s: float = GRACE_S,
     ) -> None:
-        self.app = create_app(rec, max_background_runs=max_background_runs, grace_s=grace_s)
+        self.app = create_app(
+            rec, host=host, max_background_runs=max_background_runs, grace_s=grace_s
+        )
         self._address = (host, port)
         self._ready = threading.Event()
         patience_s = rec.settings.reader_patience_s
@@ -198,6 +200,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.streams.stop()
+        await asyncio.to_thread(self._service.console.close)
         # Beside uvicorn's own wait: requests that wait for a run end only when the run does.
         ending = asyncio.to_thread(self._service.background.close, self._grace_s)
         await asyncio.gather(ending, super().shutdown(sockets))

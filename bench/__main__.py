@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator
 
 from bench import (
     appending,
+    comparing,
     decoding,
     delay,
+    paging,
     postgres,
     producers,
     proxying,
     rebuilding,
     replaying,
+    rhythm,
+    segments,
+    tailing,
     visible,
 )
 from bench.measure import Result, as_lines
@@ -28,6 +33,11 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "rebuilding": rebuilding.results,
     "proxying": proxying.results,
     "replaying": replaying.results,
+    "paging": paging.results,
+    "comparing": comparing.results,
+    "rhythm": rhythm.results,
+    "tailing": tailing.results,
+    "segments": segments.results,
 }
 
 

@@ -14,10 +14,14 @@ from bench.material import batches, frame, prepared
 from bench.measure import Result, compare
 from bench.peer import PostgresPeer
 from bench.producers import Load, coroutines, threads
-from recorder.store.appending import COPY_EVENTS, COPY_TYPES, POSTGRES
+from recorder.store.appending import COPY_EVENTS, POSTGRES
 from recorder.store.log import SqlLog
 from tests.postgres import PostgresServer, running_postgres
 
+COPY_TYPES = (
+    "int8", "text", "int8", "text", "text", "text", "text", "int8", "int8",
+    "bytea", "bytea", "bytea", "bytea",
+)  # fmt: skip
 SHAPES = ((1, 1_000), (100, 20_000), (1_000, 60_000))
 COPY_FLOOR = "psycopg COPY"
 INSERT_FLOOR = "psycopg executemany"
@@ -102,7 +106,7 @@ def _insert(
         if not copies:
             cursor.executemany(POSTGRES.insert.encode(), rows)
             return
-        with cursor.copy(COPY_EVENTS.encode()) as copy:
+        with cursor.copy(COPY_EVENTS.encode() + b" (FORMAT BINARY)") as copy:
             copy.set_types(COPY_TYPES)
             for row in rows:
                 copy.write_row(row)

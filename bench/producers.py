@@ -9,18 +9,22 @@ import statistics
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 
+from bench.appending import bare_connection, bare_row
 from bench.material import frame, prepared, sqlite_file
 from bench.measure import Result, compare
 from bench.peer import SqlitePeer
 from recorder.events import NewEvent
+from recorder.store.appending import SQLITE
 from recorder.store.log import SqlLog
 from recorder.writer import LogWriter
 
 SECONDS = 1.5
 RAW = frame(400)
+FLOOR = "bare sqlite3 behind a group commit"
 GOALS = {"fdatasync of the disk": 6.0, "eventsourcing (threads)": 8.0}
 
 Load = Callable[[SqlLog, int], tuple[float, float]]
@@ -37,6 +41,7 @@ def results(rounds: int) -> Iterator[Result]:
                 "events/s",
                 {
                     "recorder": partial(rate, load, producers),
+                    **({FLOOR: partial(floor, producers)} if kind == "coroutines" else {}),
                     "fdatasync of the disk": fdatasyncs,
                     "eventsourcing (threads)": partial(peer, producers),
                 },
@@ -114,6 +119,70 @@ def coroutines(log: SqlLog, producers: int) -> tuple[float, float]:
 def busy_coroutines(log: SqlLog, producers: int) -> tuple[float, float]:
     """The same while the loop is never idle: it passes bytes from socket to socket."""
     return _coroutines(log, producers, [_pass_bytes] * 50)
+
+
+def floor(producers: int) -> float:
+    """Coroutines whose rows a thread inserts in groups, without chain, checks or triggers.
+
+    No log of this table can be faster on this machine.
+    """
+    with sqlite_file() as path, prepared(f"sqlite:///{path}"):
+        return asyncio.run(_BareGroups(path).rate(producers))
+
+
+class _BareGroups:
+    """The least a group commit does."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._queue: deque[tuple[asyncio.Future[None], tuple[object, ...]]] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+
+    async def rate(self, producers: int) -> float:
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._commit_groups, args=(loop,))
+        thread.start()
+        stop = time.perf_counter() + SECONDS
+        counts = await asyncio.gather(*(self._produce(n, stop) for n in range(producers)))
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        thread.join()
+        return sum(counts) / SECONDS
+
+    async def _produce(self, number: int, stop: float) -> int:
+        loop, seq, end = asyncio.get_running_loop(), 0, bare_row(1, RAW)[3:]
+        while time.perf_counter() < stop:
+            done: asyncio.Future[None] = loop.create_future()
+            with self._changed:
+                self._queue.append((done, (f"run-{number}", seq, *end)))
+                self._changed.notify()
+            await done
+            seq += 1
+        return seq
+
+    def _commit_groups(self, loop: asyncio.AbstractEventLoop) -> None:
+        position = 0
+        connection = bare_connection(self._path)
+        while group := self._take():
+            rows = [(position + n, *row) for n, (_, row) in enumerate(group, 1)]
+            position += len(rows)
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(SQLITE.insert, rows)
+            connection.execute("COMMIT")
+            loop.call_soon_threadsafe(_answer, [done for done, _ in group])
+        connection.close()
+
+    def _take(self) -> list[tuple[asyncio.Future[None], tuple[object, ...]]]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._ended)
+            return [self._queue.popleft() for _ in range(len(self._queue))]
+
+
+def _answer(waiting: list[asyncio.Future[None]]) -> None:
+    for each in waiting:
+        each.set_result(None)
 
 
 def _coroutines(

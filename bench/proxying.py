@@ -26,19 +26,20 @@ END = b"\r\n0\r\n\r\n"
 _SENT = re.compile(rb'"sent_ns": (\d+)')
 
 ONE = {"events": 400, "interval_s": 0.005}
-HUNDRED = {"events": 15, "interval_s": 0.2}
+HUNDRED = {"events": 25, "interval_s": 0.2}
 BLAST = {"events": 60_000}
 SHORT = {"events": 3}
 IDLE = {"events": 1, "pings": 20, "ping_s": 0.5}
+OPEN = {"events": 1, "pings": 10, "ping_s": 0.5}
 IDLE_STREAMS = 500
 
 
 class Part:
-    """A process of `bench.proxy_parts`."""
+    """A process of `bench.proxy_parts`, or of another module that is made of parts."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, module: str = "bench.proxy_parts") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.proxy_parts", *arguments],
+            [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,11 +53,15 @@ class Part:
 
     def usage(self) -> dict[str, float]:
         """CPU seconds and resident bytes so far."""
+        told: dict[str, float] = self.ask()
+        return told
+
+    def ask(self) -> Any:
+        """What the part has to tell."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        told: dict[str, float] = json.loads(self._line())
-        return told
+        return json.loads(self._line())
 
     def end(self) -> None:
         """Ends the process."""
@@ -119,14 +124,18 @@ def results(rounds: int) -> Iterator[Result]:
         yield compare(
             f"proxy: CPU of {IDLE_STREAMS} idle streams, two pings a second each",
             "% of a core",
-            sides(lambda part: idle(part)[0], *idle_of),
+            sides(idle, *idle_of),
             rounds=1,
         )
+        target = ("--target", running["direct"].url)
         yield compare(
-            f"proxy: memory of {IDLE_STREAMS} idle streams, each",
+            f"proxy: memory of an open stream, of {IDLE_STREAMS} in a fresh process",
             "KB",
-            sides(lambda part: idle(part)[1], *idle_of),
-            rounds=1,
+            {
+                "recorder": partial(memory_kb, "recorder", *target),
+                "bare aiohttp proxy": partial(memory_kb, "bare", *target),
+            },
+            rounds=rounds,
         )
 
 
@@ -167,21 +176,38 @@ def new_streams(part: Part, *, workers: int = 32, seconds: float = 2.0) -> float
     return asyncio.run(run())
 
 
-def idle(part: Part) -> tuple[float, float]:
-    """CPU in percent of a core, and memory in KB a stream, of many streams that only ping."""
+def idle(part: Part) -> float:
+    """CPU in percent of a core of many streams that only ping."""
 
-    async def run() -> tuple[float, float]:
-        before = part.usage()
+    async def run() -> float:
         streams = [asyncio.ensure_future(drain(part, IDLE)) for _ in range(IDLE_STREAMS)]
         await asyncio.sleep(3)
         begun = part.usage()
         await asyncio.sleep(5)
         ended = part.usage()
         await asyncio.gather(*streams)
-        cpu = (ended["cpu_s"] - begun["cpu_s"]) / 5 * 100
-        return cpu, (ended["rss"] - before["rss"]) / IDLE_STREAMS / 1000
+        return (ended["cpu_s"] - begun["cpu_s"]) / 5 * 100
 
     return asyncio.run(run())
+
+
+def memory_kb(*arguments: str) -> float:
+    """Resident memory a stream of many that are open, beyond what the process has after its first one."""
+    part = Part(*arguments)
+
+    async def run() -> float:
+        await drain(part, SHORT)
+        before = part.usage()["rss"]
+        streams = [asyncio.ensure_future(drain(part, OPEN)) for _ in range(IDLE_STREAMS)]
+        await asyncio.sleep(3)
+        opened = part.usage()["rss"]
+        await asyncio.gather(*streams)
+        return (opened - before) / IDLE_STREAMS / 1000
+
+    try:
+        return asyncio.run(run())
+    finally:
+        part.end()
 
 
 async def read(part: Part, wanted: dict[str, Any], *, starts_after_s: float = 0) -> list[float]:

@@ -43,13 +43,13 @@ def results(rounds: int) -> Iterator[Result]:
             yield Result(name, "MiB", {"recorder": _grown_mib(url)}, {}, 1)
 
 
-def fill(database: Database, *, runs: int) -> int:
-    """Appends complete runs; returns how many events that is."""
+def fill(database: Database, *, runs: int, nodes: int = NODES, name: str = "run") -> int:
+    """Appends complete runs of so many steps; returns how many events that is."""
     log = SqlLog(database)
     batch: list[NewEvent] = []
     events = 0
     for number in range(runs):
-        batch += _run(f"run-{number}")
+        batch += _run(f"{name}-{number}", nodes)
         if len(batch) >= 900 or number == runs - 1:
             log.append(batch)
             events += len(batch)
@@ -57,10 +57,10 @@ def fill(database: Database, *, runs: int) -> int:
     return events
 
 
-def _run(request_id: str) -> list[NewEvent]:
+def _run(request_id: str, nodes: int) -> list[NewEvent]:
     opened = Opened(workflow="workflows/acme/poster", source="http", status=200)
     frames: list[tuple[EventType, bytes, str | None]] = [("opened", encode_document(opened), None)]
-    for number in range(NODES):
+    for number in range(nodes):
         node = f"node_{number}"
         submit = f'data: {{"type": "submit", "node_id": "{node}", "app_id": "fal-ai/x"}}\r\n\r\n'
         frames += [("submit", submit.encode(), node), ("completion", frame(400), node)]

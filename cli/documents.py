@@ -5,7 +5,7 @@ A run is the same document the HTTP service gives.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +20,7 @@ from recorder.projector import Rebuilt
 from recorder.store.views import Page
 
 if TYPE_CHECKING:
-    from analytics.latency import LatencyReport
+    from analytics.reporting.composing import Report
 
 Document = Mapping[str, Any]
 
@@ -101,6 +101,9 @@ def findings_document(findings: Iterable[Finding]) -> Document:
     return {"findings": [msgspec.to_builtins(finding) for finding in findings]}
 
 
-def report_document(report: LatencyReport, by: Sequence[str]) -> Document:
-    """The latency of steps and runs, as the HTTP service tells it; all times in microseconds."""
-    return {"by": list(by), **msgspec.to_builtins(report)}
+def report_document(report: Report) -> Document:
+    """A whole report, as the HTTP service tells it; all durations in microseconds."""
+    from api.report_models import ReportModel
+
+    document: Document = ReportModel.of(report).model_dump(mode="json")
+    return document

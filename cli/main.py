@@ -16,10 +16,13 @@ from typer import Abort
 from typer.exceptions import TyperException
 
 from cli.commands import (
+    columns,
     doctor,
+    extracting,
     files,
     journal,
     listing,
+    querying,
     record,
     replaying,
     report,
@@ -46,7 +49,20 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (record, replaying, listing, report, files, journal, doctor, servers, trial):
+for module in (
+    record,
+    replaying,
+    listing,
+    report,
+    querying,
+    files,
+    extracting,
+    journal,
+    columns,
+    doctor,
+    servers,
+    trial,
+):
     module.register(app)
 
 

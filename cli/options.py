@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -14,6 +17,8 @@ import typer
 from cli.errors import CliError
 
 if TYPE_CHECKING:
+    from analytics.archive import Archive
+    from analytics.comparing.windows import Previous
     from recorder.bootstrap import Recorder
 
 Db = Annotated[
@@ -29,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 Workflow = Annotated[
     str | None, typer.Option("--workflow", metavar="ID", help="Only runs of this workflow.")
 ]
+Node = Annotated[str | None, typer.Option("--node", metavar="ID", help="Only steps of this node.")]
 App = Annotated[
     str | None, typer.Option("--app", metavar="ID", help="Only where a step ran this app.")
 ]
@@ -46,6 +52,18 @@ Until = Annotated[
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for a free one.")]
 
+
+class Compare(StrEnum):
+    """What a window is compared with."""
+
+    previous = "previous"
+
+
+def previous(compare: Compare | None) -> Previous | None:
+    """The same, as questions take it."""
+    return None if compare is None else "previous"
+
+
 _AGO: Final = re.compile(r"(\d{1,9})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -59,6 +77,21 @@ def open_recorder(db: str | None, *, migrate: bool = False) -> Recorder:
     from recorder.bootstrap import open as open_log  # loads SQLAlchemy and Alembic
 
     return open_log(db, migrate=migrate)
+
+
+@contextmanager
+def open_archive(db: str | None) -> Iterator[Archive]:
+    """Opens the database the user named, with its segments, for questions about all it holds by now.
+
+    Raises:
+        LogError: As `recorder.open`.
+    """
+    from analytics.archive import open_archive as open_segments  # loads DuckDB and Arrow
+
+    with open_recorder(db) as recorder:
+        recorder.projector.catch_up()
+        with open_segments(recorder) as archive:
+            yield archive
 
 
 def where(recorder: Recorder) -> str:
@@ -147,14 +180,19 @@ def _object(text: str, item: str) -> dict[str, Any]:
 
 
 def changes(given: list[str]) -> dict[str, Any]:
-    """Reads `--set` values, each `key=value` as for `--input`; later ones win.
+    """Reads `--set` values; see `pairs`."""
+    return pairs(given, "--set")
+
+
+def pairs(given: list[str], option: str) -> dict[str, Any]:
+    """Reads an option's values, each `key=value` as for `--input`; later ones win.
 
     Raises:
         CliError: One of them is not.
     """
     read: dict[str, Any] = {}
     for item in given:
-        read |= _pair(item, "--set", "is not key=value")
+        read |= _pair(item, option, "is not key=value")
     return read
 
 

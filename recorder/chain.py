@@ -42,18 +42,15 @@ def link(epoch: str, previous: bytes, position: int, event: NewEvent, digest: by
     return hashlib.sha256(
         b"".join(
             (
-                TAG,
-                _recurring(epoch),
+                _start(epoch),
                 previous,
                 _SIZES[len(at)],
                 at,
-                _recurring(event.request_id),
+                _column(event.request_id),
                 _SIZES[len(seq)],
                 seq,
-                _recurring(event.type),
-                _recurring(event.node_id),
-                _recurring(event.app_id),
-                _column(event.step_request_id),
+                _columns(event.type, event.node_id, event.app_id),
+                _NULL if event.step_request_id is None else _fresh(event.step_request_id),
                 _SIZES[len(received)],
                 received,
                 _SIZES[len(elapsed)],
@@ -64,12 +61,24 @@ def link(epoch: str, previous: bytes, position: int, event: NewEvent, digest: by
     ).digest()
 
 
-def _column(value: str | None) -> bytes:
-    if value is None:
-        return _NULL
+def _fresh(value: str) -> bytes:
     encoded = value.encode()
     return len(encoded).to_bytes(4, "big") + encoded
 
 
-_recurring = lru_cache(1_024)(_column)
-"""`_column` for values that many events share."""
+# What many events share is encoded once.
+
+
+@lru_cache(16)
+def _start(epoch: str) -> bytes:
+    return TAG + _fresh(epoch)
+
+
+@lru_cache(1_024)
+def _column(value: str) -> bytes:
+    return _fresh(value)
+
+
+@lru_cache(1_024)
+def _columns(*values: str | None) -> bytes:
+    return b"".join(_NULL if value is None else _fresh(value) for value in values)

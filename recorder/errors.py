@@ -14,6 +14,12 @@
     ├── DefinitionNotFound          no definition of that digest
     ├── ProjectionFailed            a fold or its storage failed at a position
     ├── BadQuery                    a filter, cursor or parameter makes no sense
+    ├── SqlError                    a query in SQL has no answer
+    │   ├── BadSql                  DuckDB does not take it, or it does not merely read
+    │   ├── SqlLimit                it went beyond a limit
+    │   ├── SqlCrashed              it ended its process
+    │   ├── SqlCancelled            nobody waits for it any more
+    │   └── TooManyQueries          as many as may be are under way         (retryable)
     └── SourceError                 a source of streams said no
         ├── BadTarget               not a workflow id nor the URL of a stream endpoint
         ├── MissingKey              fal wants a key and none is set
@@ -131,6 +137,53 @@ class BadQuery(RecorderError):
         self.field = field
         self.reason = reason
         super().__init__(f"{field}: {reason}")
+
+
+class SqlError(RecorderError):
+    """A query in SQL has no answer."""
+
+
+class BadSql(SqlError):
+    """DuckDB does not take a query, or it does not merely read; DuckDB's message may have several lines."""
+
+
+class SqlLimit(SqlError):
+    """A query went beyond a limit.
+
+    Attributes:
+        name: Of the limit, unit included.
+        value: What it was.
+    """
+
+    def __init__(self, name: str, value: float) -> None:
+        self.name = name
+        self.value = value
+        super().__init__(f"the query went beyond its limit: {name} is {value:,.15g}")
+
+
+class SqlCrashed(SqlError):
+    """A query ended its process, as one that is nested too deeply does."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        super().__init__(f"the query ended its process ({how}); is it nested too deeply?")
+
+
+class SqlCancelled(SqlError):
+    """Nobody waits for a query any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the query was cancelled")
+
+
+class TooManyQueries(SqlError):
+    """As many queries as may be are under way."""
+
+    retryable = True
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"{limit} queries are under way; try again when one has ended")
 
 
 class SourceError(RecorderError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -53,7 +53,6 @@ __all__ = [
     "lift",
     "new_event",
     "parse",
-    "read_inference",
     "type_of",
 ]
 
@@ -179,12 +178,7 @@ class _Wire(msgspec.Struct, gc=False):
     error: msgspec.Raw = _ABSENT
 
 
-class _TimedOutput(msgspec.Struct):
-    timings: Any = None
-
-
 _decode_wire = msgspec.json.Decoder(_Wire).decode
-_decode_timed = msgspec.json.Decoder(_TimedOutput).decode
 
 
 def parse(data: str) -> WireEvent:
@@ -274,11 +268,6 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
 
 
-def read_inference(output: bytes | None) -> tuple[int | None, str | None]:
-    """Returns an output's `timings.inference` in microseconds, and an anomaly; see `inference_us`."""
-    return inference_us(_inference(output))
-
-
 def inference_us(seconds: object) -> tuple[int | None, str | None]:
     """Returns what an app says its work took in microseconds, and an anomaly where that is nonsense.
 
@@ -292,24 +281,6 @@ def inference_us(seconds: object) -> tuple[int | None, str | None]:
     if not 0 <= seconds <= MAX_INFERENCE_S:  # false for NaN as well
         return None, "bad_inference"
     return round(seconds * 1_000_000), None
-
-
-def _inference(output: bytes | None) -> object:
-    if output is None or b"timings" not in output:
-        return None
-    try:
-        timings = _decode_timed(output).timings
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        timings = _timings_leniently(output)
-    return timings.get("inference") if isinstance(timings, dict) else None
-
-
-def _timings_leniently(output: bytes) -> object:
-    try:
-        value = _loads(output)
-    except (ValueError, RecursionError):
-        return None
-    return value.get("timings") if isinstance(value, dict) else None
 
 
 def lift(value: str | None) -> str | None:

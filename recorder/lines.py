@@ -22,10 +22,8 @@ from recorder.events import (
     OWN_TYPES,
     Event,
     EventType,
-    Exchange,
     LoggedEvent,
     NewEvent,
-    Opened,
     lift,
     new_event,
 )
@@ -43,7 +41,7 @@ _FIELD: Final = re.compile(r"(?:field `|at `\$\.)([^`]{1,100})`")
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An event of a run that is named elsewhere; `api.models.EventLineModel` documents the fields."""
+    """An event of a run that is named elsewhere; `api.ingest_models.EventLineModel` documents the fields."""
 
     seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
     type: EventType
@@ -144,19 +142,9 @@ def _read(number: int, line: Line, frame: bytes) -> Event:
         raise BadQuery(
             _place(number, "frame"), f"is no document of type {line.type}: {reason}"
         ) from None
-    if _shows_credentials(event):
+    if redaction.tells_credentials(event):
         raise BadQuery(_place(number, "frame"), "shows a credential; write [redacted] in its place")
     return event
-
-
-def _shows_credentials(event: Event) -> bool:
-    if isinstance(event, Opened):
-        headers = {**event.request_headers, **event.response_headers}
-    elif isinstance(event, Exchange):
-        headers = event.headers
-    else:
-        return False
-    return redaction.shows_credentials(event.url, headers)
 
 
 def _place(number: int, field: str | None) -> str:

@@ -23,6 +23,7 @@ from recorder.store.engine import Database
 from recorder.store.generations import (
     RUNS,
     Checkpoint,
+    carry_over,
     count_differences,
     drop_generation,
     end_generation,
@@ -39,9 +40,9 @@ BATCH_EVENTS: Final = 2_000
 POLL_S: Final = 0.5
 """How soon commits of other processes are noticed; our own are noticed at once."""
 
-PAUSE_S: Final = 0.25
-"""Between two rounds in the background. Who reads catches up first, so nobody sees the pause; without it
-the projector would compete with streams that pass through for every single event."""
+PAUSE_S: Final = 1.0
+"""Between two rounds in the background. Who reads catches up first, so nobody sees the pause; a round holds
+up the events that pass through the same process, so with few of them all but one percent pass unhindered."""
 
 _MAX_RUNS_IN_MEMORY: Final = 10_000
 _REBUILD: Final = "runs.rebuild"
@@ -116,8 +117,8 @@ class Projector:
                 _log.error("projection %s: %s", self._name, error)
                 stop.wait(POLL_S)
                 continue
-            stop.wait(PAUSE_S)
-            self._log.commits.wait_beyond(position, POLL_S)
+            if not stop.wait(PAUSE_S):
+                self._log.commits.wait_beyond(position, POLL_S)
 
     def _advance(self) -> tuple[Checkpoint, bool]:
         """One batch; returns where that leads, and whether there may be more."""
@@ -268,15 +269,19 @@ def rebuild(
         with database.reading() as connection:
             live = read_checkpoint(connection, RUNS)
             differences = count_differences(connection, live, built)
-        if _swap(database, live, built, head=log.head().position):
+        if _swap(database, live, built, head=log.head().position, same=differences == 0):
             break
     with database.writing() as connection:
         drop_generation(connection, live.generation)
     return Rebuilt(built.position, differences)
 
 
-def _swap(database: Database, compared: Checkpoint, built: Checkpoint, *, head: int) -> bool:
+def _swap(
+    database: Database, compared: Checkpoint, built: Checkpoint, *, head: int, same: bool
+) -> bool:
     """Makes the new generation the live one; False if either has moved on since.
+
+    Where the two tell the same, what was made from the old one stays of use.
 
     A live checkpoint beyond the head belongs to a log that is no more, and is no reason to wait.
 
@@ -291,4 +296,6 @@ def _swap(database: Database, compared: Checkpoint, built: Checkpoint, *, head: 
             return False
         move_checkpoint(connection, RUNS, built)
         end_generation(connection, _REBUILD)
+        if same:
+            carry_over(connection, compared, built)
         return True

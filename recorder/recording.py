@@ -20,7 +20,7 @@ from recorder import sse
 from recorder.bodies import Body, Part, StreamBody, body_of
 from recorder.clock import Clock, SystemClock
 from recorder.definitions import Definitions
-from recorder.documents import as_bytes, as_text
+from recorder.documents import as_bytes, as_text, decode_closed
 from recorder.errors import LogUnavailable
 from recorder.events import (
     Closed,
@@ -308,7 +308,7 @@ def body_part(logged: LoggedEvent) -> bytes:
         raise LookupError(f"seq {logged.seq} has been erased")
     if logged.type == "gap":
         raise LookupError(f"seq {logged.seq} stands in for events that were lost")
-    event = logged.event
-    if isinstance(event, Closed):
-        return as_bytes(event.trailing, event.trailing_base64)
+    if logged.type == "closed":
+        closed = decode_closed(logged.frame)
+        return as_bytes(closed.trailing, closed.trailing_base64)
     return logged.frame

@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
+from recorder.documents import Exchange, Opened
+
 REDACTED: Final = "[redacted]"
 UNREADABLE: Final = "[unreadable URL]"
 
@@ -70,6 +72,14 @@ def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> 
         return True
     addresses = [value for value in named_headers.values() if value.startswith(_ADDRESS)]
     return any(_shows_credentials(each, _MAX_DEPTH) for each in [address or "", *addresses])
+
+
+def tells_credentials(event: object) -> bool:
+    """Whether an event that somebody else recorded tells in a document what must not be kept."""
+    if isinstance(event, Opened):
+        asked = shows_credentials(event.url, event.request_headers)
+        return asked or shows_credentials(None, event.response_headers)
+    return isinstance(event, Exchange) and shows_credentials(event.url, event.headers)
 
 
 def _shows_credentials(address: str, depth: int) -> bool:

@@ -19,7 +19,7 @@ from recorder.recording import body_part
 
 MAX_SPEED: Final = 1_000_000.0
 MIN_SPEED: Final = 0.001
-_PLAIN_FRAME: Final = re.compile(rb"data: ([^\r\n]*)(?:\r\n\r\n|\n\n)")
+_DATA: Final = b"data: "
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -72,11 +72,9 @@ def well_formed(logged: LoggedEvent) -> bytes:
         return b""
     if frame is None:
         return sse.comment(f"the frame of event {logged.seq} has been erased")
-    plain = _PLAIN_FRAME.fullmatch(frame)
-    if plain is not None and _is_utf8(
-        frame
-    ):  # nearly all are; the same block, several times faster
-        return b"id: %d\ndata: %s\n\n" % (logged.seq, plain[1])
+    lines = frame.splitlines()
+    if len(lines) == 2 and lines[0].startswith(_DATA) and not lines[1] and _is_utf8(frame):
+        return b"id: %d\n%s\n\n" % (logged.seq, lines[0])  # nearly all; several times faster
     if logged.type == "answer":
         return sse.encode(frame.decode("utf-8", "replace"), id=str(logged.seq))
     found = sse.Decoder(max_frame_bytes=len(frame) + 1, strip_bom=logged.seq <= 1).feed(frame)

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 import platformdirs
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from recorder.lease import LEASE_S
 from recorder.sources.http import DEFAULT_FAL_URL, DEFAULT_QUEUE_URL
@@ -96,8 +96,15 @@ class Settings(BaseSettings):
         spool: `RECORDER_SPOOL`, the folder where events wait while the log is away; every log has a
             folder of its own in it.
         lease_s: `RECORDER_LEASE_S`, how long a recorder may be silent before its runs are closed.
+        hosts: `RECORDER_HOSTS`, the names the service goes by, `*` for any. Where some are set, it answers
+            under no other; where none are, its key is spent under no name that somebody outside may have
+            made point here.
         reader_patience_s: `RECORDER_READER_PATIENCE_S`, how long a client of the service may take
             nothing of its answer before it is dropped.
+        segments: `RECORDER_SEGMENTS`, where the Parquet segments of analytics are: a folder, or any
+            `fsspec` URL; `off` or nothing for nowhere. By default beside the SQLite file, or in the user's
+            data folder.
+        segment_events: `RECORDER_SEGMENT_EVENTS`, whether events go into segments as well.
         prices: `RECORDER_PRICES`, a file of what apps cost, TOML or JSON; see `analytics.prices`.
         fal_key: `FAL_KEY`; goes to fal's hosts, to `fal_url` and to `api_url` only, and into no log.
         proxy: See `ProxySettings`.
@@ -113,7 +120,10 @@ class Settings(BaseSettings):
     jwks_url: str | None = None
     spool: Path | None = None
     lease_s: float = Field(default=LEASE_S, gt=0)
+    hosts: Words = ()
     reader_patience_s: float = Field(default=30.0, gt=0)
+    segments: str | None = None
+    segment_events: bool = False
     prices: Path | None = None
     fal_key: SecretStr | None = Field(default=None, validation_alias="FAL_KEY")
     proxy: ProxySettings = Field(default_factory=ProxySettings)
@@ -150,14 +160,29 @@ class Settings(BaseSettings):
 
     def spool_folder(self, database_url: str) -> Path:
         """The spool of a log."""
-        name = hashlib.sha256(database_url.encode()).hexdigest()[:16]
         parent = self.spool or Path(_directories().user_state_dir) / "spool"
-        return parent / name
+        return parent / _digest(database_url)
+
+    def segments_folder(self, database_url: str) -> str | None:
+        """Where the segments of a log are, a path or a URL; None where there are to be none.
+
+        A folder that is named may be shared by several logs: no two files ever have the same name.
+        """
+        if self.segments is not None:
+            return None if self.segments.strip().lower() in ("", "off") else self.segments
+        url = make_url(database_url)
+        if url.get_backend_name() == "sqlite":
+            return f"{url.database}.segments"
+        return str(Path(_directories().user_data_dir) / "segments" / _digest(database_url))
 
     @property
     def key(self) -> str | None:
         """The fal key in the clear, None where none or a blank one is set."""
         return (self.fal_key.get_secret_value().strip() or None) if self.fal_key else None
+
+
+def _digest(database_url: str) -> str:
+    return hashlib.sha256(database_url.encode()).hexdigest()[:16]
 
 
 def default_database_url() -> str:

@@ -20,7 +20,7 @@ from recorder.store.tables import metadata
 from tests.postgres import LentDatabases, PostgresMissing, PostgresServer, running_postgres
 from tests.raw import RawDatabase
 
-_OUR_THREADS = {"log-writer", "projector", "definitions"}
+_OUR_THREADS = {"log-writer", "projector", "definitions", "columns"}
 
 
 @pytest.fixture(autouse=True, scope="session")

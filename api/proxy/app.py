@@ -22,6 +22,7 @@ from api.errors import (
     TargetRefused,
     UpgradeRefused,
 )
+from api.hosts import Hosts
 from api.proxy import cors, headers
 from api.proxy.client import read_body
 from api.proxy.forwarding import Forwarding, Passage
@@ -59,10 +60,12 @@ class Proxy:
         rec: Whose runs are played again, and with whose settings.
         capture: Records what passes.
         stage: Plays runs again.
+        hosts: The names under which the recorder's key may be spent, and whose pages are our own.
     """
 
-    def __init__(self, rec: Recorder, capture: Capture, stage: Stage) -> None:
+    def __init__(self, rec: Recorder, capture: Capture, stage: Stage, hosts: Hosts) -> None:
         settings = rec.settings
+        self._hosts = hosts
         self._repertoire = Repertoire(rec, stage)
         self._settings = settings.proxy
         self._key = settings.key
@@ -90,7 +93,7 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
-        origin = cors.allowed_origin(scope, self._settings.origins)
+        origin = cors.allowed_origin(scope, self._settings.origins, self._hosts)
         try:
             if origin is cors.REFUSED:
                 raise OriginRefused
@@ -125,7 +128,7 @@ class Proxy:
         rewriting = None if server_proxy else self._rewriting(scope, endpoint, QUEUE_STYLE)
         sent = headers.to_upstream(given, via=self._via, server_proxy=server_proxy)
         if wish.mode != "replay":
-            self._inject_key(sent, given, target)
+            self._inject_key(sent, scope, target)
         body = await self._read_body(receive)
         if wish.mode != "record":
             replayed = await self._replayed(wish, endpoint, body, rewriting)
@@ -184,12 +187,14 @@ class Proxy:
         except BadTarget as error:
             raise TargetRefused(str(error)) from None
 
-    def _inject_key(self, sent: headers.Pairs, given: headers.Pairs, target: Target) -> None:
+    def _inject_key(self, sent: headers.Pairs, scope: Scope, target: Target) -> None:
         """Adds the configured key where the client has none and may use ours.
 
         Raises:
             NotAuthenticated: It may not.
+            HostRefused: No token is asked for, and it calls us by a name that is not ours.
         """
+        given: headers.Pairs = scope["headers"]
         if not self._settings.inject_key or headers.get(given, b"authorization") is not None:
             return
         token = self._settings.token
@@ -198,6 +203,8 @@ class Proxy:
             if not hmac.compare_digest(shown, token.get_secret_value().encode()):
                 raise NotAuthenticated
         if self._key is not None and self._targets.may_see_key(target):
+            if token is None:
+                self._hosts.check(scope)
             sent.append((b"authorization", f"Key {self._key}".encode()))
 
     def _rewriting(self, scope: Scope, endpoint: Endpoint, path: str) -> Rewriting | None:

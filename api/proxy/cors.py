@@ -15,20 +15,26 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
+from api.hosts import Hosts
+
 REFUSED: Final = "refused"
 _EXPOSED: Final = b"x-fal-request-id, x-fal-billable-units, x-fal-error-type, x-fal-served-from"
 _MAX_AGE_S: Final = "600"
 
 
-def allowed_origin(scope: Scope, origins: Collection[str]) -> str | None:
+def allowed_origin(scope: Scope, origins: Collection[str], hosts: Hosts) -> str | None:
     """The origin to allow; None where the request names none or comes from our own pages.
+
+    A page is our own where it has the same host as we, and a name that we go by.
 
     Returns:
         `REFUSED` where the origin is not among those allowed.
     """
     asked = Headers(scope=scope)
     origin = asked.get("origin")
-    if origin is None or urlsplit(origin).netloc == asked.get("host"):
+    if origin is None:
+        return None
+    if urlsplit(origin).netloc == asked.get("host") and hosts.knows(scope):
         return None
     return origin if origin in origins or "*" in origins else REFUSED
 

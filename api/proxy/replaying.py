@@ -26,6 +26,7 @@ from recorder.store.log import run_events
 from recorder.store.matches import Asked
 
 _JSON: Final = "application/json"
+_REFUSAL: Final = 400
 _COUNTED: Final = 1_000
 _KEPT_MISSES: Final = 20
 
@@ -83,12 +84,13 @@ class Repertoire:
         opened = self._opened(request_id)
         if endpoint.kind in ("stream", "call", "submit") and endpoint.app != opened.workflow:
             raise NothingRecorded(f"run {request_id} is of {opened.workflow or 'no known app'}")
+        was_refused = (opened.status or 200) >= _REFUSAL
         match endpoint.kind, opened.mode:
-            case ("stream", "stream") | ("call", "call") | ("stream", "call"):
+            case ("call", "stream") if not was_refused:
+                return self._final_answer(request_id)
+            case ("stream" | "call", "stream" | "call"):
                 playing = Playing(pace=pace, raw=True)
                 return self._stage.replay(request_id, playing, cacheable=False)
-            case ("call", "stream"):
-                return self._final_answer(request_id)
             case (_, "queue"):
                 return self._exchange(request_id, endpoint, rewriting)
             case _:

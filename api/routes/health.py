@@ -78,5 +78,7 @@ def _health(service: Service, progress: Progress) -> HealthModel:
         log_position=head,
         projection_position=projected,
         lag_events=None if head is None or projected is None else head - projected,
+        columns_position=progress.columns_position,
+        columns_failure=service.columns.failure,
         projection_failure=None if failure is None else f"before position {failure.position}",
     )

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api import answers, examples, openapi
 from api.errors import BodyTooLarge, NotEvents
-from api.models import (
+from api.ingest_models import (
     AddressedEventLineModel,
     EventLineModel,
     OutcomeModel,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from api import answers, cursor, events_json, examples, openapi
 from api.background import BackgroundRun
-from api.errors import BodyTooLarge, NotJson, ServiceStopping, TooManyRuns
+from api.errors import BodyTooLarge, HostRefused, NotJson, ServiceStopping, TooManyRuns
+from api.hosts import check_host
 from api.models import EventPageModel, RerunModel, RunModel, RunPageModel, StartModel
 from api.parameters import EventsParameters, RunId, RunsParameters
 from api.reading import Service, ServiceOf
+from api.run_documents import run_document
 from api.start_body import read_rerun, read_start
 from recorder.errors import (
     BadQuery,
@@ -81,12 +83,12 @@ def list_runs(service: ServiceOf, wanted: Annotated[RunsParameters, Query()]) ->
     """A page of runs."""
     before = cursor.decode(wanted.cursor)
     page = service.runs(wanted.to_filter(), limit=wanted.limit, before=before)
-    return answers.json(
-        RunPageModel(
-            runs=[RunModel.of(run) for run in page.runs],
-            next_cursor=cursor.encode(page.next_before),
-            as_of_position=page.as_of_position,
-        )
+    return answers.document(
+        {
+            "runs": [run_document(run) for run in page.runs],
+            "next_cursor": cursor.encode(page.next_before),
+            "as_of_position": page.as_of_position,
+        }
     )
 
 
@@ -100,7 +102,8 @@ def list_runs(service: ServiceOf, wanted: Annotated[RunsParameters, Query()]) ->
     "leaves.",
     response_description="The run is under way",
     response_model=RunModel,
-    responses=_STARTED | _ENDED,
+    responses=_STARTED | openapi.problems(HostRefused) | _ENDED,
+    dependencies=[Depends(check_host)],
     openapi_extra=_START,
 )
 async def start_run(request: Request, service: ServiceOf) -> Response:
@@ -119,7 +122,8 @@ async def start_run(request: Request, service: ServiceOf) -> Response:
     "the queue is started for its stream.",
     response_description="The run is under way",
     response_model=RunModel,
-    responses=_STARTED | openapi.problems(RunNotFound, NotRerunnable) | _ENDED,
+    responses=_STARTED | openapi.problems(RunNotFound, NotRerunnable, HostRefused) | _ENDED,
+    dependencies=[Depends(check_host)],
     openapi_extra=_RERUN,
 )
 async def rerun(request: Request, service: ServiceOf, request_id: RunId) -> Response:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import examples, openapi
 from api.following import Follower
-from api.parameters import FollowParameters, ReplayParameters, RunId
+from api.parameters import FollowParameters, ReplayParameters, RunId, once
 from api.reading import ServiceOf
 from recorder.errors import BadQuery, RunNotFound
 
-router = APIRouter(prefix="/api/v1", tags=["streams"])
+router = APIRouter(prefix="/api/v1", tags=["streams"], dependencies=[Depends(once)])
 
 
 def _stream(example: str) -> openapi.Responses:

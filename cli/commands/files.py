@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import options
 from cli.errors import CliError
-from cli.output import note, out, write_bytes, write_json
+from cli.output import note, out, write_json
 from cli.text import count, plain, size
+from cli.writing import STDOUT, write_out
 
 if TYPE_CHECKING:
     from recorder.bootstrap import Recorder
@@ -110,34 +110,11 @@ def export(
     """Write runs into one file, with their times, bytes and proof; import takes it in anywhere."""
     from cli.commands.listing import find
 
-    path = None if output == "-" else Path(output)
+    path = None if output == STDOUT else Path(output)
     if path is not None and path.suffix != _SUFFIX:
         raise CliError(f"--output: {output!r} does not end in .run.zip, by which import knows it")
     with options.open_recorder(db) as recorder:
         ids = dict.fromkeys(find(recorder, given).request_id for given in runs)
-        pieces = recorder.export(ids)
-        if path is None:
-            for piece in pieces:
-                write_bytes(piece)
-            return
-        with _appearing(path) as file:
-            for piece in pieces:
-                file.write(piece)
-    note(f"{count(len(ids), 'run')} → {plain(output)}, {size(path.stat().st_size)}")
-
-
-@contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is there once it is whole, and not before."""
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    except OSError as error:
-        raise CliError(
-            f"--output: {path}: {(error.strerror or 'cannot be written').lower()}"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        write_out(output, recorder.export(ids))
+    if path is not None:
+        note(f"{count(len(ids), 'run')} → {plain(output)}, {size(path.stat().st_size)}")

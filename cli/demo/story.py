@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import collections
-import socket
-import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -23,6 +19,7 @@ from cli import content, options, text
 from cli.commands.listing import ends
 from cli.demo.plan import POSTER, STICKER, emulator_settings, plan
 from cli.demo.recording import AT_A_TIME, Done, record_all, same_bytes
+from cli.demo.stage import free_port, heading, serve_on, tell, temporary_database
 from cli.output import out, progress_bar, show
 from cli.render import events_table, run_view, runs_table
 from cli.reporting import report_view
@@ -31,7 +28,6 @@ from emulator.server import EmulatorServer
 from recorder.bootstrap import Recorder
 from recorder.projections.runs import Run
 
-PREFERRED_PORT: Final = 8765
 _STICKERS: Final = 6
 
 
@@ -51,16 +47,16 @@ def demo(*, db: str | None, port: int | None, number: int, stay: bool) -> int:
 
     Args:
         db: Where to record; None for a temporary folder, which is kept only if `stay`.
-        port: The service's port; None for `PREFERRED_PORT` where it is free, else any free one.
+        port: The service's port; None for 8765 where it is free, else any free one.
         number: How many runs.
         stay: Go on serving until interrupted.
     """
     began = time.monotonic()
     with ExitStack() as stack:
-        url = db or _temporary(stack, keep=stay)
+        url = db or temporary_database(stack, keep=stay)
         recorder = stack.enter_context(options.open_recorder(url))
         emulator = stack.enter_context(EmulatorServer(emulator_settings()))
-        service = stack.enter_context(ApiServer(recorder, port=_free_port(port)))
+        service = stack.enter_context(ApiServer(recorder, port=free_port(port)))
         _introduce(recorder, emulator.url, service.url)
         checks = Checks()
         done = _record(recorder, emulator.url, number)
@@ -74,36 +70,13 @@ def demo(*, db: str | None, port: int | None, number: int, stay: bool) -> int:
     return 1 if checks.failed else 0
 
 
-def _temporary(stack: ExitStack, *, keep: bool) -> str:
-    if keep:
-        folder = tempfile.mkdtemp(prefix="recorder-demo-")
-    else:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="recorder-demo-"))
-    return f"sqlite:///{Path(folder) / 'runs.db'}"
-
-
-def _free_port(wanted: int | None) -> int:
-    if wanted is not None:
-        return wanted
-    try:
-        with socket.create_server(("127.0.0.1", PREFERRED_PORT)):
-            return PREFERRED_PORT
-    except OSError:
-        return 0
-
-
-def _heading(words: str) -> list[RenderableType]:
-    width = min(out().width, 100)
-    return ["", Text(f"── {words} ".ljust(width, "─"), style="bold cyan"), ""]
-
-
 def _introduce(recorder: Recorder, emulator_url: str, service_url: str) -> None:
     for name, value in (
         ("emulator", f"{emulator_url}  (speaks fal's protocol, needs no key)"),
         ("database", options.where(recorder)),
         ("service", service_url),
     ):
-        out().print(Text.assemble((f"{name:<10}", "dim"), plain(value)), soft_wrap=True)
+        tell(name, value)
 
 
 def _record(recorder: Recorder, emulator_url: str, number: int) -> list[Done]:
@@ -120,17 +93,17 @@ def _record(recorder: Recorder, emulator_url: str, number: int) -> list[Done]:
 
 def _show_runs(recorder: Recorder, runs: dict[str, Run]) -> None:
     width = out().width
-    show(*_heading("Recent runs"), runs_table(recorder.runs(limit=12).runs, width=width))
+    show(*heading("Recent runs"), runs_table(recorder.runs(limit=12).runs, width=width))
     parallel = _longest(runs, POSTER)
-    show(*_heading("One run, step by step (parallel branches)"), *_view(recorder, parallel, width))
+    show(*heading("One run, step by step (parallel branches)"), *_view(recorder, parallel, width))
     serial = _longest(runs, STICKER)
-    show(*_heading("A three-step run, and what its stream said"), *_view(recorder, serial, width))
+    show(*heading("A three-step run, and what its stream said"), *_view(recorder, serial, width))
     show("", events_table(list(recorder.events(serial.request_id)), width=width))
     failed = next(run for run in runs.values() if run.status == "failed" and run.steps)
-    show(*_heading("One that failed"), *_view(recorder, failed, width))
+    show(*heading("One that failed"), *_view(recorder, failed, width))
     recorder.projector.catch_up()
     found = latency(recorder.database, LatencyQuery())
-    show(*_heading("Latency, exact percentiles"), *report_view(found, width=width))
+    show(*heading("Latency, exact percentiles"), *report_view(found, width=width))
 
 
 def _longest(runs: dict[str, Run], workflow: str) -> Run:
@@ -153,7 +126,7 @@ def _prove(recorder: Recorder, done: Sequence[Done], runs: dict[str, Run], check
     checks.that(same == len(done), f"{len(done) - same} streams differ from what was received")
     checks.that(verdict.intact, f"the chain is broken at position {verdict.broken_at}")
     checks.that(rebuilt.differences == 0, f"a rebuild told {rebuilt.differences} runs differently")
-    show(*_heading("Proof"))
+    show(*heading("Proof"))
     chain = f"{'intact' if verdict.intact else 'BROKEN'} over {count(verdict.position, 'event')}"
     for name, value in (
         ("chain", f"{chain}, ends in {verdict.chain.hex()[:16]}…"),
@@ -161,11 +134,11 @@ def _prove(recorder: Recorder, done: Sequence[Done], runs: dict[str, Run], check
         ("rebuild", f"{count(rebuilt.differences, 'run')} differ after folding the log anew"),
         ("outcomes", f"{as_planned} of {count(len(done), 'run')} ended as the emulator was told"),
     ):
-        out().print(Text.assemble((f"{name:<10}", "dim"), value), soft_wrap=True)
+        tell(name, value)
 
 
 def _ask_service(service_url: str, done: Sequence[Done], checks: Checks) -> None:
-    show(*_heading("The same over HTTP"))
+    show(*heading("The same over HTTP"))
     last = done[-1].request_id
     with httpx.Client(base_url=f"{service_url}/api/v1", timeout=30) as client:
         for path in ("/runs?limit=5", f"/runs/{last}", "/latency"):
@@ -196,7 +169,7 @@ def _sum_up(done: Sequence[Done], runs: dict[str, Run], checks: Checks, began: f
 
 
 def _stay(recorder: Recorder, service_url: str, done: Sequence[Done], runs: dict[str, Run]) -> None:
-    show(*_heading("Stickers, while this goes on"))
+    show(*heading("Stickers, while this goes on"))
     for one in _stickers(done, runs):
         _, output = ends(recorder.events(one.request_id))
         for medium in content.media(output)[:1]:
@@ -205,12 +178,7 @@ def _stay(recorder: Recorder, service_url: str, done: Sequence[Done], runs: dict
                 Text.assemble((f"{prompt}\n", "dim"), f"  {medium.line(0)}"), soft_wrap=True
             )
     show("")
-    out().print(f"Serving {service_url} until Ctrl-C. In another terminal:", soft_wrap=True)
-    out().print(f"  recorder runs --db {options.where(recorder)}", soft_wrap=True)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        out().print("")
+    serve_on(recorder, service_url)
 
 
 def _stickers(done: Sequence[Done], runs: dict[str, Run]) -> list[Done]:

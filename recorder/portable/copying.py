@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
+from recorder import redaction
 from recorder.errors import BadRunFile, RunConflict
-from recorder.events import LoggedEvent, NewEvent, lift
+from recorder.events import OWN_TYPES, LoggedEvent, NewEvent, lift
 from recorder.portable.form import RunEntry, member_of_definition
 from recorder.portable.reading import RunFile
 from recorder.projections.runs import fold, new_run
@@ -21,7 +22,8 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 """A transaction takes no more than this, so that the head row is never locked for long."""
 
 _ERASED: Final = "its frame has been erased, and what is erased cannot be taken in"
-
+# Taken out it would not be what was recorded, and nothing would prove that the rest is.
+_TELLS: Final = "it shows a credential, which no log may keep"
 
 _decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -103,6 +105,8 @@ def _is_object(definition: bytes) -> bool:
 def _checked(file: RunFile, run: RunEntry, logged: LoggedEvent) -> LoggedEvent:
     if logged.frame is None:
         raise BadRunFile(file.name, f"{run.request_id}, seq {logged.seq}: {_ERASED}")
+    if logged.type in OWN_TYPES and redaction.tells_credentials(logged.event):
+        raise BadRunFile(file.name, f"{run.request_id}, seq {logged.seq}: {_TELLS}")
     for value in (logged.node_id, logged.app_id, logged.step_request_id):
         if lift(value) != value:
             reason = f"{run.member}: seq {logged.seq} has an id that no log can hold"

@@ -15,6 +15,7 @@ import msgspec
 from recorder import sse
 from recorder.documents import Exchange
 from recorder.events import inference_us
+from recorder.projections.outputs import Facts, read_output
 from recorder.projections.steps import MAX_BODY_CHARACTERS, Failure
 
 _NO_RESULT: Final = frozenset({401, 403, 404, 408, 429})
@@ -52,11 +53,12 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What an exchange tells: the queue's state after it, and the run's outcome if it is that."""
+    """What an exchange tells: the queue's state after it, and the run's outcome and output if it is that."""
 
     queue: Queue
     outcome: Outcome | None = None
     failure: Failure | None = None
+    facts: Facts | None = None
 
 
 class _Status(msgspec.Struct):
@@ -68,6 +70,7 @@ class _Status(msgspec.Struct):
 class _Webhook(msgspec.Struct):
     status: Any = None
     error: Any = None
+    payload: msgspec.Raw = msgspec.Raw()
 
 
 _decode_status: Final = msgspec.json.Decoder(_Status).decode
@@ -135,7 +138,7 @@ def _result(queue: Queue, exchange: Exchange, at_us: int | None) -> Told:
     if status is None or status in _NO_RESULT:
         return Told(queue)
     if 200 <= status < 300:
-        return Told(_done(queue, at_us), "completed")
+        return Told(_done(queue, at_us), "completed", facts=_facts(exchange.body))
     if queue.completed_us is None and status != 422:
         return Told(queue)  # fal answers 400 while a run is still under way
     if status == _CANCELLED and queue.cancel_requested:
@@ -150,13 +153,18 @@ def _webhook(queue: Queue, exchange: Exchange) -> Told:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return Told(queue)
     if told.status == "OK":
-        return Told(queue, "completed")
+        facts = read_output(bytes(told.payload)).facts
+        return Told(queue, "completed", facts=facts)
     if told.status != "ERROR":
         return Told(queue)
     if queue.cancel_requested and told.error == f"Invalid status code: {_CANCELLED}":
         return Told(queue, "cancelled")
     message = told.error if isinstance(told.error, str) else None
     return Told(queue, "failed", Failure(message=message, body=_body(exchange)))
+
+
+def _facts(body: str | None) -> Facts:
+    return read_output((body or "").encode("utf-8", "surrogatepass")).facts
 
 
 def _body(exchange: Exchange) -> str | None:

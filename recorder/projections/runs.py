@@ -30,9 +30,9 @@ from recorder.events import (
     Unrecognised,
     WireEvent,
     lift,
-    read_inference,
 )
 from recorder.inputs import digest
+from recorder.projections.outputs import NO_FACTS, Facts, read_output
 from recorder.projections.queue import Queue, tell
 from recorder.projections.steps import (
     MAX_BODY_CHARACTERS,
@@ -71,6 +71,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         definition: Names the workflow's definition where it is known.
         input_digest: Of the input in canonical form, see `recorder.inputs`; None where unknown.
         parent: The run this one is a rerun of.
+        facts: Of its first output, or of a plain call's or queued run's result.
     """
 
     request_id: str
@@ -94,6 +95,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     definition: str | None = None
     input_digest: str | None = None
     parent: str | None = None
+    facts: Facts = NO_FACTS
 
     def ordered_steps(self) -> list[Step]:
         """The steps in the order they came up."""
@@ -140,6 +142,7 @@ class _Folding:
         self.definition = run.definition
         self.input_digest = run.input_digest
         self.parent = run.parent
+        self.facts = run.facts
         self.status: RunStatus = run.status
         self.opened_at = run.opened_at
         self.closed_at = run.closed_at
@@ -168,6 +171,7 @@ class _Folding:
             definition=self.definition,
             input_digest=self.input_digest,
             parent=self.parent,
+            facts=self.facts,
             status=self.status,
             opened_at=self.opened_at,
             closed_at=self.closed_at,
@@ -208,7 +212,7 @@ class _Folding:
             case Completion():
                 self._completion(logged, event)
             case Output():
-                self._output()
+                self._output(event)
             case Error():
                 self._error(logged, event)
             case Answer():
@@ -301,28 +305,39 @@ class _Folding:
         step = self._step_to_finish(logged, "completion")
         if step is None:
             return
-        inference_us, anomaly = read_inference(event.output)
-        if anomaly is not None:
-            self._count(anomaly)
-        self._finish(step, logged, "completed", inference_us=inference_us)
+        output = read_output(event.output)
+        if output.anomaly is not None:
+            self._count(output.anomaly)
+        self._finish(
+            step, logged, "completed", inference_us=output.inference_us, facts=output.facts
+        )
 
-    def _output(self) -> None:
+    def _output(self, event: Output) -> None:
         if self.status == "completed":
             self._count("repeated_output")
+        else:
+            self.facts = read_output(event.output).facts
         self.status = "completed"
 
     def _answer(self, logged: LoggedEvent) -> None:
-        """A piece of a plain call's answer; that it was the last shows when the run is closed."""
-        inference_us, anomaly = read_inference(logged.frame)
-        if anomaly is not None:
-            self._count(anomaly)
+        """A piece of a plain call's answer; that it was the last shows when the run is closed.
+
+        An answer in several pieces tells nothing of its output: no piece is JSON by itself.
+        """
+        output = read_output(logged.frame)
+        if output.anomaly is not None:
+            self._count(output.anomaly)
+        if output.facts != NO_FACTS:
+            self.facts = output.facts
         step = self.steps.get((self.workflow, 1))
-        if step is not None and inference_us is not None:
-            self._put(msgspec.structs.replace(step, inference_us=inference_us))
+        if step is not None and output.inference_us is not None:
+            self._put(msgspec.structs.replace(step, inference_us=output.inference_us))
 
     def _exchange(self, logged: LoggedEvent, event: Exchange) -> None:
         told = tell(self.queue or Queue(), event, self._elapsed_us(logged))
         self.queue = told.queue
+        if told.facts is not None and self.facts == NO_FACTS:
+            self.facts = told.facts
         if told.outcome is None or self.status != "running":
             return
         self.status = told.outcome
@@ -386,6 +401,7 @@ class _Folding:
             status=self.status,
             finished_us=self.duration_us,
             inference_us=step.inference_us or (self.queue and self.queue.inference_us),
+            facts=self.facts,
             error=self.error if self.status == "failed" else None,
         )
 
@@ -420,6 +436,7 @@ class _Folding:
         status: StepStatus,
         *,
         inference_us: int | None = None,
+        facts: Facts = NO_FACTS,
         failure: Failure | None = None,
     ) -> None:
         self._put(
@@ -433,6 +450,7 @@ class _Folding:
                 submitted_us=step.submitted_us,
                 finished_us=self._elapsed_us(logged),
                 inference_us=inference_us,
+                facts=facts,
                 error=failure,
             )
         )

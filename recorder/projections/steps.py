@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from recorder.projections.outputs import NO_FACTS, Facts
+
 StepStatus = Literal["running", "completed", "failed", "unfinished"]
 
 
@@ -38,6 +40,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         submitted_us: None where no submit was seen, then `duration_us` is unknown, not zero.
         finished_us: None while running and for unfinished steps.
         inference_us: What the app says it took; None where it does not say, or says nonsense.
+        facts: Of its output.
     """
 
     node_id: str
@@ -49,6 +52,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     submitted_us: int | None = None
     finished_us: int | None = None
     inference_us: int | None = None
+    facts: Facts = NO_FACTS
     error: Failure | None = None
 
     @property

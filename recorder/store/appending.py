@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from itertools import chain as chained
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,17 +17,17 @@ import msgspec
 from recorder import chain
 from recorder.errors import LogError, RunClosed, SequenceConflict
 from recorder.events import NewEvent, lift
+from recorder.store import text_copy
 from recorder.store.signal import CHANNEL
 from recorder.store.tables import events
 
 _COLUMNS: Final = ", ".join(column.name for column in events.columns)
-COPY_EVENTS: Final = f"COPY events ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-COPY_TYPES: Final = (
-    "int8", "text", "int8", "text", "text", "text", "text", "int8", "int8",
-    "bytea", "bytea", "bytea", "bytea",
-)  # fmt: skip
+COPY_EVENTS: Final = f"COPY events ({_COLUMNS}) FROM STDIN"
 _COPY_FROM_ROWS: Final = 20
 """From this many rows on, COPY is faster than INSERT."""
+
+_ROWS_A_WRITE: Final = 24
+"""PostgreSQL inserts what it has whenever 64 KB have come; it should not have to wait for the first."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -123,8 +123,8 @@ _SQLITE_INSERTS: Final = tuple(
 get it back from busy threads, such as an event loop's; few large statements ask for it less often."""
 
 
-_Row = tuple[Any, ...]
-"""A row of `events`, columns in the table's order; a named tuple takes five times as long to make."""
+_Linked = tuple[int, NewEvent, bytes, bytes, bytes]
+"""An event in its place: position, event, salt, digest, chain; a named tuple takes five times as long."""
 
 
 class _Signature(msgspec.Struct):
@@ -159,7 +159,6 @@ class Append:
         self._tails: dict[str, Tail] = {}
         self._new: list[NewEvent] = []
         self._receipts: list[Receipt] = []  # of the new events, once they are linked
-        self._places: dict[tuple[str, int], int] = {}  # where among the new events
 
     def add(self, batch: Sequence[NewEvent], tails: dict[str, Tail]) -> list[Outcome]:
         """Links events to the chain and inserts them.
@@ -187,9 +186,8 @@ class Append:
             return SequenceConflict(event.request_id, event.seq, next_seq=tail.seq + 1)
         tail.seq = event.seq
         tail.closed = event.type == "closed"
-        index = self._places[event.request_id, event.seq] = len(self._new)
         self._new.append(event)
-        return index
+        return len(self._new) - 1
 
     def _look_up_tail(self, request_id: str) -> Tail:
         self._cursor.execute(self._statements.last_of_run, (request_id,))
@@ -204,39 +202,44 @@ class Append:
         An erased frame cannot be compared any more; that counts as a conflict.
         """
         place = (event.request_id, event.seq)
-        if (index := self._places.get(place)) is not None:
-            if self._new[index].frame == event.frame:
-                return index
-        else:
-            self._cursor.execute(self._statements.at_place, place)
-            position, value, salt, digest = self._cursor.fetchone()
-            if salt is not None and chain.frame_digest(salt, event.frame) == digest:
-                return Receipt(position, value)
-        return SequenceConflict(event.request_id, event.seq, next_seq=tail.seq + 1)
+        for index, new in enumerate(self._new):
+            if (new.request_id, new.seq) == place:
+                if new.frame == event.frame:
+                    return index
+                return SequenceConflict(*place, next_seq=tail.seq + 1)
+        self._cursor.execute(self._statements.at_place, place)
+        position, value, salt, digest = self._cursor.fetchone()
+        if salt is not None and chain.frame_digest(salt, event.frame) == digest:
+            return Receipt(position, value)
+        return SequenceConflict(*place, next_seq=tail.seq + 1)
 
     def _insert(self) -> None:
         if not self._statements.copies:
             self._insert_into_sqlite()
         elif len(self._new) < _COPY_FROM_ROWS:
-            self._cursor.executemany(self._statements.insert, self._linked())
+            self._cursor.executemany(self._statements.insert, map(_row, self._linked()))
         else:
-            with self._cursor.copy(COPY_EVENTS) as copy:
-                copy.set_types(COPY_TYPES)
-                for row in self._linked():
-                    copy.write_row(row)
+            self._copy_into_postgres()
         last = self._receipts[-1]
         self.head = Head(self.head.epoch, last.position, last.chain)
 
+    def _copy_into_postgres(self) -> None:
+        """Sends rows while the next ones are linked."""
+        with self._cursor.copy(COPY_EVENTS) as copy:
+            rows = starmap(text_copy.row, self._linked())
+            while some := "".join(islice(rows, _ROWS_A_WRITE)):
+                copy.write(some)
+
     def _insert_into_sqlite(self) -> None:
         left = len(self._new)
-        rows = map(_unadapted, self._linked())
+        rows = map(_row_unadapted, self._linked())
         for count, insert in _SQLITE_INSERTS:
             while left >= count:
                 self._cursor.execute(insert, list(chained.from_iterable(islice(rows, count))))
                 left -= count
 
-    def _linked(self) -> Iterator[_Row]:
-        """Links the new events to the chain, one after the other; their rows."""
+    def _linked(self) -> Iterator[_Linked]:
+        """Links the new events to the chain, one after the other."""
         epoch, position, value = self.head.epoch, self.head.position, self.head.chain
         salts = os.urandom(chain.SALT_BYTES * len(self._new))
         for event, at in zip(self._new, range(0, len(salts), chain.SALT_BYTES), strict=True):
@@ -245,21 +248,7 @@ class Append:
             position += 1
             value = chain.link(epoch, value, position, event, digest)
             self._receipts.append(Receipt(position, value))
-            yield (
-                position,
-                event.request_id,
-                event.seq,
-                event.type,
-                event.node_id,
-                event.app_id,
-                event.step_request_id,
-                event.received_at,
-                event.elapsed_us,
-                event.frame,
-                salt,
-                digest,
-                value,
-            )
+            yield position, event, salt, digest, value
 
     def _note_ownership(self) -> None:
         """Keeps `open_runs`: the runs without an end, and whose they are."""
@@ -286,7 +275,27 @@ class Append:
         return lift(named) or instance
 
 
-def _unadapted(row: _Row) -> _Row:
+def _row(linked: _Linked) -> tuple[Any, ...]:
+    """The columns in the table's order."""
+    position, event, salt, digest, value = linked
+    return (
+        position,
+        event.request_id,
+        event.seq,
+        event.type,
+        event.node_id,
+        event.app_id,
+        event.step_request_id,
+        event.received_at,
+        event.elapsed_us,
+        event.frame,
+        salt,
+        digest,
+        value,
+    )
+
+
+def _row_unadapted(linked: _Linked) -> tuple[Any, ...]:
     """The row for sqlite3, which asks for an adapter of every value in `bytes`, at 0.7 µs each."""
-    *columns, frame, salt, digest, value = row
+    *columns, frame, salt, digest, value = _row(linked)
     return (*columns, bytearray(frame), bytearray(salt), bytearray(digest), bytearray(value))

@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from recorder.errors import LogError
+from recorder.projections.outputs import Facts
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step
 from recorder.store.tables import projections, runs, steps
@@ -93,6 +94,19 @@ def end_generation(connection: Connection, name: str) -> None:
     connection.execute(delete(projections).where(projections.c.name == name))
 
 
+def carry_over(connection: Connection, old: Checkpoint, new: Checkpoint) -> None:
+    """Lets what was made from an old generation count as made from the new one, which tells the same.
+
+    Only as far as the two were compared: what has come beyond that may differ.
+    """
+    connection.execute(
+        update(projections)
+        .where(projections.c.name != RUNS)
+        .where(projections.c.generation == old.generation, projections.c.position <= old.position)
+        .values(generation=new.generation)
+    )
+
+
 def drop_generation(connection: Connection, generation: int) -> None:
     """Deletes a generation's rows."""
     for table in (steps, runs):
@@ -144,6 +158,7 @@ def _run_row(generation: int, run: Run) -> dict[str, object]:
         "definition": run.definition,
         "input_digest": run.input_digest,
         "parent": run.parent,
+        **_fact_columns(run.facts),
     }
 
 
@@ -161,6 +176,17 @@ def _step_row(generation: int, request_id: str, step: Step) -> dict[str, object]
         "finished_us": step.finished_us,
         "inference_us": step.inference_us,
         "error": _failure_column(step.error),
+        **_fact_columns(step.facts),
+    }
+
+
+def _fact_columns(facts: Facts) -> dict[str, object]:
+    return {
+        "images": facts.images,
+        "image_width": facts.image_width,
+        "image_height": facts.image_height,
+        "seed": facts.seed,
+        "nsfw": facts.nsfw,
     }
 
 

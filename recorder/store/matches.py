@@ -29,11 +29,11 @@ class Asked(msgspec.Struct, frozen=True):
 
     Attributes:
         app: Its endpoint id.
-        modes: How it was called: any of these.
+        modes: How it was called: any of these, and of the first rather than of the next.
         body: Its input, the same in canonical form.
         ignoring: Top-level fields of the input that do not count.
         statuses: How it ended: any of these.
-        nth: 1 for the newest such run, 2 for the one before, …
+        nth: 1 for the newest such run, 2 for the one before, … of the first mode, then of the next.
     """
 
     app: str
@@ -46,33 +46,37 @@ class Asked(msgspec.Struct, frozen=True):
 
 def find(database: Database, log: EventLog, asked: Asked) -> str | None:
     """The request id of a recorded run that fits, as far as runs are projected; None for none."""
-    if not asked.ignoring:
-        wanted = digest(asked.body)
-        same = runs.c.input_digest.is_(None) if wanted is None else runs.c.input_digest == wanted
-        found = _ids(database, _candidates(asked).where(same).offset(asked.nth - 1).limit(1))
-        return found[0] if found else None
-    wanted = digest(asked.body, ignoring=asked.ignoring)
     fitting = (
-        request_id
-        for request_id in _ids(database, _candidates(asked).limit(MAX_COMPARED))
-        if _digest(log, request_id, asked.ignoring) == wanted
+        request_id for mode in asked.modes for request_id in _fitting(database, log, asked, mode)
     )
-    return _nth(fitting, asked.nth)
+    return next((each for number, each in enumerate(fitting, 1) if number == asked.nth), None)
+
+
+def _fitting(database: Database, log: EventLog, asked: Asked, mode: Mode) -> Iterator[str]:
+    """Those of one mode, newest first; no more than are asked for."""
+    wanted = digest(asked.body, ignoring=asked.ignoring)
+    if not asked.ignoring:
+        same = runs.c.input_digest.is_(None) if wanted is None else runs.c.input_digest == wanted
+        yield from _ids(database, _candidates(asked, mode).where(same).limit(asked.nth))
+        return
+    for request_id in _ids(database, _candidates(asked, mode).limit(MAX_COMPARED)):
+        if _digest(log, request_id, asked.ignoring) == wanted:
+            yield request_id
 
 
 def inputs(database: Database, log: EventLog, asked: Asked, *, limit: int) -> Iterator[bytes]:
     """The inputs of the newest runs that fit but for their input."""
-    for request_id in _ids(database, _candidates(asked).limit(limit)):
+    for request_id in _ids(database, _candidates(asked, *asked.modes).limit(limit)):
         yield _input(log, request_id)
 
 
-def _candidates(asked: Asked) -> Select[tuple[str]]:
+def _candidates(asked: Asked, *modes: Mode) -> Select[tuple[str]]:
     return (
         select(runs.c.request_id)
         .where(
             runs.c.generation == _live_generation,
             runs.c.workflow == lift(asked.app),
-            runs.c.mode.in_(asked.modes),
+            runs.c.mode.in_(modes),
             runs.c.status.in_(asked.statuses),
         )
         .order_by(runs.c.first_position.desc())
@@ -92,7 +96,3 @@ def _input(log: EventLog, request_id: str) -> bytes:
     first: list[LoggedEvent] = log.read_run(request_id, limit=1)
     event = first[0].event if first else None
     return as_bytes(event.input, event.input_base64) if isinstance(event, Opened) else b""
-
-
-def _nth(found: Iterator[str], nth: int) -> str | None:
-    return next((each for number, each in enumerate(found, 1) if number == nth), None)

@@ -6,6 +6,8 @@ same bytes in the hash chain on every database.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -95,6 +97,20 @@ projections = Table(
     Column("chain", LargeBinary),
 )
 
+
+def _output_facts() -> list[Column[Any]]:
+    """Of an output, see `recorder.projections.outputs`; the seed in decimal, as it may exceed 64 bits."""
+    return [
+        Column("images", BigInt),
+        Column("image_width", BigInt),
+        Column("image_height", BigInt),
+        Column("seed", Text),
+        Column("nsfw", BigInt),
+    ]
+
+
+_OPEN = text("closed_at IS NULL")
+
 runs = Table(
     "runs",
     metadata,
@@ -119,11 +135,15 @@ runs = Table(
     Column("definition", Text),
     Column("input_digest", Text),
     Column("parent", Text),
+    *_output_facts(),
     Index(None, "generation", "first_position"),
     Index(None, "generation", "workflow", "first_position"),
     Index(None, "generation", "status", "first_position"),
     Index(None, "generation", "opened_at"),
     Index(None, "generation", "input_digest", "first_position"),
+    # What was not put into segments yet: what has changed since, and what is still open.
+    Index(None, "generation", "as_of_position"),
+    Index("ix_runs_open", "generation", sqlite_where=_OPEN, postgresql_where=_OPEN),
 )
 
 steps = Table(
@@ -141,6 +161,7 @@ steps = Table(
     Column("finished_us", BigInt),
     Column("inference_us", BigInt),
     Column("error", Text),
+    *_output_facts(),
     Index(None, "generation", "step_request_id"),
     Index(None, "generation", "app_id", "request_id"),
 )
@@ -152,3 +173,26 @@ definitions = Table(
     Column("definition", LargeBinary, nullable=False),
 )
 """Definitions of workflows, named by the sha256 of their bytes; runs name theirs."""
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("day", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("rows", BigInt, nullable=False),
+    Column("size_bytes", BigInt, nullable=False),
+    Column("first_opened_at", BigInt),
+    Column("last_opened_at", BigInt),
+    Column("since_us", BigInt, nullable=False),
+)
+"""Parquet files of columns, see `analytics.segments`: which are being written, count, or are to be deleted."""
+
+erased_runs = Table(
+    "erased_runs",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    Column("times", BigInt, nullable=False),
+)
+"""Runs that lost frames since their events were last put into segments; a trigger counts them up."""

@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
+    bindparam,
     exists,
+    func,
     or_,
     select,
 )
 
 from recorder.errors import BadQuery
 from recorder.events import lift
+from recorder.projections.outputs import Facts
 from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step, StepKey
 from recorder.store.engine import Database
 from recorder.store.generations import RUNS, Checkpoint, read_checkpoint
-from recorder.store.tables import projections, runs, steps
+from recorder.store.tables import log_head, projections, runs, steps
 
 MAX_PAGE: Final = 1_000
 
 _live_generation = (
     select(projections.c.generation).where(projections.c.name == RUNS).scalar_subquery()
+)
+_PLACE: Final = (
+    select(
+        projections.c.generation, projections.c.position, log_head.c.position.label("log_position")
+    )
+    .join_from(projections, log_head, log_head.c.id == 1)
+    .where(projections.c.name == RUNS)
 )
 _RUN_COLUMNS: Final = [column for column in runs.columns if column.name != "generation"]
 _STEP_COLUMNS: Final = [column for column in steps.columns if column.name != "generation"]
@@ -63,11 +73,13 @@ class Page(msgspec.Struct, frozen=True):
         runs: With their steps.
         next_before: Cursor for the next page; None on the last.
         as_of_position: The log position this answer is derived from.
+        log_position: The end of the log in the same moment.
     """
 
     runs: list[Run]
     next_before: int | None
     as_of_position: int
+    log_position: int
 
 
 class Views:
@@ -107,48 +119,69 @@ class Views:
         """
         if not 1 <= limit <= MAX_PAGE:
             raise BadQuery("limit", f"is from 1 to {MAX_PAGE}")
-        query = (
-            select(*_RUN_COLUMNS)
-            .where(runs.c.generation == _live_generation, *_conditions(wanted, before, only))
-            .order_by(runs.c.first_position.desc())
-            .limit(limit + 1)
-        )
+        values = _values(wanted, before, only)
         with self._database.reading() as connection:
-            checkpoint = read_checkpoint(connection, RUNS)
-            rows = connection.execute(query).all()
-            found = _with_steps(connection, rows[:limit], checkpoint.generation)
+            place = connection.execute(_PLACE).one()
+            query = _page_query(connection.dialect.name, tuple(values))
+            bounds = {"generation": place.generation, "limit": limit + 1}
+            rows = _rows(connection, query, bounds | values)
+            found = _with_steps(connection, rows[:limit], place.generation)
         more = len(rows) > limit
-        return Page(found, found[-1].first_position if more else None, checkpoint.position)
+        next_before = found[-1].first_position if more else None
+        return Page(found, next_before, place.position, place.log_position)
 
 
-def _conditions(
-    wanted: RunFilter, before: int | None, only: str | None
-) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if only is not None:
-        conditions.append(runs.c.request_id == only)
-    if before is not None:
-        conditions.append(runs.c.first_position < before)
-    if wanted.workflow is not None:
-        conditions.append(runs.c.workflow == lift(wanted.workflow))
-    if wanted.status is not None:
-        conditions.append(runs.c.status == lift(wanted.status))
-    if wanted.since is not None:
-        conditions.append(runs.c.opened_at >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(runs.c.opened_at < wanted.until)
-    if wanted.app is not None:
-        conditions.append(_has_step(steps.c.app_id == lift(wanted.app)))
-    if wanted.any_id is not None:
-        any_id = lift(wanted.any_id)
-        conditions.append(
-            or_(runs.c.request_id == any_id, runs.c.request_id.in_(_runs_of_step(any_id)))
-        )
-    if wanted.anomaly is not None:
-        # Names are plain words; escaping keeps a hostile one from matching more than itself.
-        name = json.dumps(wanted.anomaly)
-        conditions.append(runs.c.anomalies.contains(f"{name}:", autoescape=True))
-    return conditions
+def _values(wanted: RunFilter, before: int | None, only: str | None) -> dict[str, Any]:
+    """What narrows the list, by the names of `_CONDITIONS`."""
+    given = {
+        "only": only,
+        "before": before,
+        "workflow": lift(wanted.workflow),
+        "status": lift(wanted.status),
+        "since": wanted.since,
+        "until": wanted.until,
+        "app": lift(wanted.app),
+        "any_id": lift(wanted.any_id),
+        "anomaly": None if wanted.anomaly is None else _holding(f"{json.dumps(wanted.anomaly)}:"),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _holding(text: str) -> str:
+    """A LIKE pattern; escaped, so that a hostile name does not match more than itself."""
+    for special in ("/", "%", "_"):
+        text = text.replace(special, f"/{special}")
+    return f"%{text}%"
+
+
+@lru_cache(maxsize=256)
+def _page_query(dialect: str, names: tuple[str, ...]) -> Select[Any]:
+    """The query for a page narrowed by these; made once, as making it takes longer than running it."""
+    query = (
+        select(*_RUN_COLUMNS)
+        .where(runs.c.generation == bindparam("generation"), *(_CONDITIONS[name] for name in names))
+        .order_by(runs.c.first_position.desc())
+        .limit(bindparam("limit"))
+    )
+    return _at_once(query) if dialect == "sqlite" else query
+
+
+@lru_cache(maxsize=2)
+def _steps_query(dialect: str) -> Select[Any]:
+    query = select(*_STEP_COLUMNS).where(
+        steps.c.generation == bindparam("generation"),
+        steps.c.request_id.in_(bindparam("ids", expanding=True)),
+    )
+    return _at_once(query) if dialect == "sqlite" else query
+
+
+def _at_once(query: Select[Any]) -> Select[Any]:
+    """All rows of a query as one JSON text, in their order.
+
+    sqlite3 gives up the interpreter lock at every row, and a few hundred rows read by several threads at
+    once take most of their time to get it back (docs/performance.md).
+    """
+    return select(func.json_group_array(func.json_array(*query.subquery().c)))
 
 
 def _has_step(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -159,37 +192,94 @@ def _has_step(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     )
 
 
-def _runs_of_step(step_request_id: str | None) -> Select[Any]:
+def _runs_of_step(step_request_id: ColumnElement[str]) -> Select[Any]:
     return select(steps.c.request_id).where(
         steps.c.generation == _live_generation, steps.c.step_request_id == step_request_id
     )
 
 
-def _with_steps(connection: Connection, rows: Sequence[Row[Any]], generation: int) -> list[Run]:
-    query = select(*_STEP_COLUMNS).where(
-        steps.c.generation == generation,
-        steps.c.request_id.in_([row.request_id for row in rows]),
+_CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
+    "only": runs.c.request_id == bindparam("only"),
+    "before": runs.c.first_position < bindparam("before"),
+    "workflow": runs.c.workflow == bindparam("workflow"),
+    "status": runs.c.status == bindparam("status"),
+    "since": runs.c.opened_at >= bindparam("since"),
+    "until": runs.c.opened_at < bindparam("until"),
+    "app": _has_step(steps.c.app_id == bindparam("app")),
+    "any_id": or_(
+        runs.c.request_id == bindparam("any_id"),
+        runs.c.request_id.in_(_runs_of_step(bindparam("any_id"))),
+    ),
+    "anomaly": runs.c.anomalies.like(bindparam("anomaly"), escape="/"),
+}
+
+
+def _with_steps(connection: Connection, rows: Sequence[_Row], generation: int) -> list[Run]:
+    of_run: dict[str, dict[StepKey, Step]] = {row[_ID]: {} for row in rows}
+    if rows:
+        query = _steps_query(connection.dialect.name)
+        for row in _rows(connection, query, {"generation": generation, "ids": list(of_run)}):
+            step = _step(row)
+            of_run[row[_ID]][step.node_id, step.attempt] = step
+    return [_run(row, of_run[row[_ID]]) for row in rows]
+
+
+def _rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[_Row]:
+    result = connection.execute(query, values)
+    if connection.dialect.name == "sqlite":
+        return _decode_rows(result.scalar_one())
+    return result.all()
+
+
+_Row = Sequence[Any]
+_decode_rows: Final = msgspec.json.Decoder(list[list[Any]]).decode
+_ID: Final = 0
+
+
+# Columns are taken by their place, in the order of the tables; by name takes longer than reading them.
+
+
+def _run(row: _Row, its_steps: dict[StepKey, Step]) -> Run:
+    return Run(
+        request_id=row[0],
+        workflow=row[1],
+        source=row[2],
+        status=row[3],
+        opened_at=row[4],
+        closed_at=row[5],
+        duration_us=row[6],
+        first_event_us=row[7],
+        close_reason=row[8],
+        timed=bool(row[9]),
+        events=row[10],
+        first_position=row[11],
+        as_of_position=row[12],
+        anomalies={} if row[13] == "{}" else json.loads(row[13]),
+        error=_failure(row[14]),
+        mode=row[15],
+        queue=None if row[16] is None else Queue(**json.loads(row[16])),
+        definition=row[17],
+        input_digest=row[18],
+        parent=row[19],
+        facts=Facts(*row[20:25]),
+        steps=its_steps,
     )
-    of_run: dict[str, dict[StepKey, Step]] = {row.request_id: {} for row in rows}
-    for row in connection.execute(query) if rows else ():
-        of_run[row.request_id][row.node_id, row.attempt] = _step(row)
-    return [_run(row, of_run[row.request_id]) for row in rows]
 
 
-def _run(row: Row[Any], its_steps: dict[StepKey, Step]) -> Run:
-    fields = row._asdict()
-    fields["anomalies"] = json.loads(row.anomalies)
-    fields["error"] = _failure(row.error)
-    fields["timed"] = bool(row.timed)
-    fields["queue"] = None if row.queue is None else Queue(**json.loads(row.queue))
-    return Run(**fields, steps=its_steps)
-
-
-def _step(row: Row[Any]) -> Step:
-    fields = row._asdict()
-    del fields["request_id"]
-    fields["error"] = _failure(row.error)
-    return Step(**fields)
+def _step(row: _Row) -> Step:
+    return Step(
+        node_id=row[1],
+        attempt=row[2],
+        first_seq=row[3],
+        app_id=row[4],
+        step_request_id=row[5],
+        status=row[6],
+        submitted_us=row[7],
+        finished_us=row[8],
+        inference_us=row[9],
+        error=_failure(row[10]),
+        facts=Facts(*row[11:16]),
+    )
 
 
 def _failure(column: str | None) -> Failure | None:

@@ -1,99 +1,59 @@
-"""Small relations to ask questions of, row by row."""
+"""Tables of runs and steps as a snapshot has them, for tests that need no log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
-from analytics.asking import answering
-from analytics.moments import EPOCH
-from analytics.prices import Prices
-from analytics.question import Asked, Question
+from analytics.asking import Snapshot, answering
 from analytics.schema import RUNS, STEPS
-from recorder.graph import Graph
 from tests.builders import WORKFLOW
+from tests.clocks import NOVEMBER_2023_US
 
-T0 = datetime(2026, 11, 23, 6, 0)
-"""When the runs of these tests begin: a Monday."""
-NOW = T0 + timedelta(hours=2)
-
-Row = dict[str, Any]
+MINUTE_US = 60_000_000
 
 
-def run(request_id: str = "run", **fields: Any) -> Row:
-    """A completed run of a second that began at `T0`."""
-    opened_at = fields.get("opened_at", T0)
-    duration_us = fields.get("duration_us", 1_000_000)
-    ended = (
-        None
-        if None in (opened_at, duration_us)
-        else opened_at + timedelta(microseconds=duration_us)
-    )
-    return {
-        "request_id": request_id,
+def a_run(number: int = 0, **fields: Any) -> dict[str, Any]:
+    """A completed run; runs are opened a minute apart."""
+    known = {
+        "request_id": f"run-{number}",
         "workflow": WORKFLOW,
         "status": "completed",
-        "opened_at": T0,
-        "closed_at": ended,
-        "duration_us": duration_us,
-    } | fields
-
-
-def step(request_id: str = "run", node_id: str = "a", **fields: Any) -> Row:
-    """A completed step from 0 to 100 µs that took 60 µs to infer."""
-    times = {"submitted_us": 0, "finished_us": 100, "inference_us": 60} | fields
-    submitted, finished, inference = (
-        times[name] for name in ("submitted_us", "finished_us", "inference_us")
-    )
-    duration = None if None in (submitted, finished) else finished - submitted
-    overhead = None if None in (duration, inference) else duration - inference
-    return {
-        "request_id": request_id,
-        "workflow": WORKFLOW,
-        "opened_at": T0,
-        "run_status": "completed",
-        "node_id": node_id,
-        "attempt": 1,
-        "app_id": "fal-ai/app",
-        "status": "completed",
-        "duration_us": duration,
-        "overhead_us": overhead,
-    } | times
-
-
-def ask(
-    question: Question,
-    runs: Iterable[Row] = (),
-    steps: Iterable[Row] = (),
-    *,
-    now: datetime = NOW,
-    graphs: Mapping[str, Graph] | None = None,
-    prices: Prices | None = None,
-) -> list[Row]:
-    """The rows of the answer."""
-    tables = {
-        "runs": pa.Table.from_pylist([*runs], RUNS),
-        "steps": pa.Table.from_pylist([*steps], STEPS),
+        "opened_at": NOVEMBER_2023_US + number * MINUTE_US,
+        "duration_us": 1_000,
     }
-    with answering(tables) as snapshot:
-        asked = Asked(
-            snapshot,
-            now_us=us(now),
-            graph=(graphs or {}).get,
-            prices=lambda: prices,
-        )
-        rows: list[Row] = question.answer(asked).to_pylist()
-        return rows
+    return known | fields
 
 
-def us(at: datetime) -> int:
-    """A moment of the relations in microseconds since 1970."""
-    return (at - EPOCH.replace(tzinfo=None)) // timedelta(microseconds=1)
+def a_step(number: int = 0, **fields: Any) -> dict[str, Any]:
+    """A completed step of the run of this number."""
+    known = {
+        "request_id": f"run-{number}",
+        "workflow": WORKFLOW,
+        "opened_at": NOVEMBER_2023_US + number * MINUTE_US,
+        "run_status": "completed",
+        "node_id": "a",
+        "app_id": "fal-ai/app",
+        "attempt": 1,
+        "status": "completed",
+        "duration_us": 1_000,
+    }
+    return known | fields
 
 
-def columns(rows: Iterable[Row], *names: str) -> list[tuple[Any, ...]]:
-    """Some columns of an answer."""
-    return [tuple(row[name] for name in names) for row in rows]
+@contextmanager
+def asked(
+    *, runs: Sequence[dict[str, Any]] = (), steps: Sequence[dict[str, Any]] = (), position: int = 0
+) -> Iterator[Snapshot]:
+    """A snapshot of these rows."""
+    tables = {"runs": _table(runs, RUNS), "steps": _table(steps, STEPS)}
+    with answering(tables, as_of_position=position) as opened:
+        yield opened
+
+
+def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    columns = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
+    return pa.table(columns, schema=schema)

@@ -16,7 +16,7 @@ from analytics.questions.extremes import Slowest, Unusual
 from analytics.questions.failures import Errors
 from analytics.questions.outputs import ImageSizes, Outputs, RepeatedInputs, RepeatedSeeds
 from recorder.errors import BadQuery
-from tests.analytics.tables import T0, Row, ask, columns, run, step
+from tests.analytics.by_hand import T0, Row, ask, columns, run, step
 from tests.builders import WORKFLOW
 
 HOUR = timedelta(hours=1)

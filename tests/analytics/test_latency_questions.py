@@ -10,7 +10,7 @@ from analytics.question import MAX_ROWS
 from analytics.questions import latency
 from analytics.questions.latency import FirstEvent, Latency
 from recorder.errors import BadQuery
-from tests.analytics.tables import T0, ask, columns, run, step
+from tests.analytics.by_hand import T0, ask, columns, run, step
 from tests.builders import WORKFLOW
 
 

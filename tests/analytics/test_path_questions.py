@@ -17,7 +17,7 @@ from analytics.walking import Walk
 from recorder.graph import Graph, read_graph
 from recorder.projections.runs import Run
 from recorder.projections.steps import Step
-from tests.analytics.tables import T0, Row, ask, columns, run, step
+from tests.analytics.by_hand import T0, Row, ask, columns, run, step
 from tests.builders import WORKFLOW
 
 
@@ -176,16 +176,17 @@ def test_steps_of_runs_that_are_mixed_up_are_brought_together() -> None:
     )
 
 
-def test_runs_that_go_on_in_the_next_batch_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analytics.asking._BATCH_ROWS", 3)
+def test_runs_that_are_cut_into_pieces_are_made_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analytics.walking._RUNS_AT_A_TIME", 2)
     steps = [
         each | {"request_id": f"run-{number}"} for number in range(5) for each in DIAMOND_STEPS
     ]
-    tables = {"steps": pa.Table.from_pylist(steps, STEPS)}
+    in_pieces = [*steps[2:9], *steps[11:], *steps[:2], *steps[9:11]]
+    tables = {"steps": pa.Table.from_pylist(in_pieces, STEPS)}
     with answering(tables) as snapshot:
         walk = Walk(snapshot, {"d": DIAMOND}.get, node=None, app=None)
         counts = walk.paths(lambda _, found: pa.table({"critical": found.critical}))
-    assert sum(sum(each.column("critical").to_pylist()) for each in counts) == 15
+    assert [sum(each.column("critical").to_pylist()) for each in counts] == [6, 6, 3]
 
 
 def test_where_the_time_goes() -> None:

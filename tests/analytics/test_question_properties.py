@@ -18,7 +18,7 @@ from analytics.face import Analytics
 from recorder.bootstrap import Recorder
 from recorder.documents import Closed
 from recorder.events import NewEvent
-from tests.analytics.tables import Row, columns
+from tests.analytics.by_hand import Row, columns
 from tests.builders import completion, error, new_event, opened, output, submit
 from tests.clocks import NOVEMBER_2023_US
 

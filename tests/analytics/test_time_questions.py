@@ -11,7 +11,7 @@ from analytics.questions.concurrency import Concurrency, Load
 from analytics.questions.heatmap import Heatmap
 from analytics.questions.throughput import Throughput
 from recorder.errors import BadQuery
-from tests.analytics.tables import NOW, T0, ask, columns, run, step, us
+from tests.analytics.by_hand import NOW, T0, ask, columns, run, step, us
 from tests.builders import WORKFLOW
 
 MINUTE = timedelta(minutes=1)

@@ -46,6 +46,8 @@ def test_health_tells_how_far_things_have_come(http: httpx.Client, sqlite_rec: R
         "projection_position": 5,
         "lag_events": 0,
         "projection_failure": None,
+        "columns_position": 0,
+        "columns_failure": None,
     }
     assert http.get("/healthz").json() == expected
     assert http.get("/readyz").json() == expected
@@ -59,6 +61,8 @@ def test_a_stopped_projection_is_alive_but_not_ready(stuck: Recorder) -> None:
             "projection_position": 6,
             "lag_events": 2,
             "projection_failure": "before position 7",
+            "columns_position": 0,
+            "columns_failure": None,
         }
         response = http.get("/readyz")
         problem(response, 503, "projection-failed")

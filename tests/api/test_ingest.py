@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.models import OutcomesModel, ReceiptsModel
+from api.ingest_models import OutcomesModel, ReceiptsModel
 from api.routes.ingest import MAX_BODY_BYTES
 from api.server import ApiServer
 from recorder import lines

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 import recorder
-from api.models import ReceiptsModel
+from api.ingest_models import ReceiptsModel
 from api.server import ApiServer
 from recorder.bootstrap import Recorder
 from recorder.clock import Clock

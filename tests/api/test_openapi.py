@@ -12,7 +12,15 @@ import pytest
 from pydantic import BaseModel
 
 from analytics.catalogue import QUESTIONS
-from api import comparison_models, models, problems
+from api import (
+    comparing_models,
+    comparison_models,
+    ingest_models,
+    models,
+    problems,
+    report_models,
+    sql_models,
+)
 from api.app import create_app
 from api.problems import Problem
 from recorder import lines, sse
@@ -21,7 +29,14 @@ from tests.builders import one_step_run
 
 MODELS: dict[str, type[BaseModel]] = {
     name: model
-    for module in (models, comparison_models)
+    for module in (
+        models,
+        comparison_models,
+        comparing_models,
+        ingest_models,
+        report_models,
+        sql_models,
+    )
     for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel)
 } | {question.answer_model.__name__: question.answer_model for question in QUESTIONS}
@@ -62,7 +77,12 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "post /api/v1/events",
         "put /api/v1/recorders/{instance}",
         "get /api/v1/latency",
+        "get /api/v1/analytics/compare",
+        "get /api/v1/analytics/changes",
+        "get /api/v1/analytics/report",
         "post /api/v1/webhooks/fal",
+        "post /api/v1/sql",
+        "get /api/v1/export/{relation}",
     } | {f"get /api/v1/analytics/{question.name}" for question in QUESTIONS}
     for name, operation in operations(document):
         assert operation["summary"], name
@@ -108,6 +128,7 @@ def test_every_request_body_has_an_example(document: dict[str, Any]) -> None:
     models.StartModel.model_validate(shown.pop(("/api/v1/runs", "application/json")))
     rerun = ("/api/v1/runs/{request_id}/rerun", "application/json")
     models.RerunModel.model_validate(shown.pop(rerun))
+    sql_models.SqlModel.model_validate(shown.pop(("/api/v1/sql", "application/json")))
     assert shown.pop(("/api/v1/imports", "application/zip")) is not None
     assert shown.pop(("/api/v1/webhooks/fal", "application/json"))["status"] == "OK"
     [event] = lines.decode(shown.pop((one, "application/x-ndjson")).encode(), "run")

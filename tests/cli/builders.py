@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -59,6 +60,23 @@ def start(
         stdout=subprocess.PIPE,
         stderr=stderr,
     )
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def serving(port: int, *args: str) -> subprocess.Popen[bytes]:
+    """The service as a process of its own, once it answers."""
+    process = start("serve", "--port", str(port), *args)
+    assert process.stderr is not None
+    for line in iter(process.stderr.readline, b""):
+        if line.startswith(b"http://"):
+            return process
+    raise AssertionError("the service did not start")
 
 
 def read_all(terminal: int) -> str:

@@ -15,6 +15,12 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
+def every_option(command: Any) -> set[str]:
+    """What a command takes, and those below it."""
+    own = {option for each in command.params for option in each.opts if option.startswith("-")}
+    return own.union(*map(every_option, getattr(command, "commands", {}).values()))
+
+
 def section(command: str) -> str:
     found = re.search(rf"^## {command}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
     assert found is not None, f"docs/cli.md has no section {command!r}"
@@ -24,12 +30,10 @@ def section(command: str) -> str:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_documented_with_an_example_and_its_options(command: str) -> None:
     documented = set(re.findall(r"`(--?[a-z][a-z-]*)", section(command)))
-    offered = {option for each in COMMANDS[command].params for option in each.opts if "-" in option}
-    assert documented - {"--help"} == {option for option in offered if option.startswith("-")} - {
-        "--help",
-        "-h",
-    }
+    assert documented - {"--help"} == every_option(COMMANDS[command]) - {"--help", "-h"}
     assert f"recorder {command}" in section(command)
+    for below in getattr(COMMANDS[command], "commands", {}):
+        assert f"recorder {command} {below}" in section(command)
 
 
 def test_no_other_commands_are_documented() -> None:
@@ -42,8 +46,7 @@ def test_every_example_names_options_that_exist() -> None:
         command, *words = line.split("|")[0].split()
         if command == "COMMAND":
             continue
-        offered = COMMANDS[command].params
+        asked = COMMANDS[command]
         if command == "report" and not words[0].startswith("-"):
-            offered = COMMANDS[command].get_command(None, words[0]).params
-        known = {option for each in offered for option in each.opts}
-        assert {word for word in words if word.startswith("-")} <= known, line
+            asked = asked.get_command(None, words[0])
+        assert {word for word in words if word.startswith("-")} <= every_option(asked), line

@@ -192,7 +192,8 @@ def test_a_report_gives_percentiles_of_steps_and_runs(cli: Cli) -> None:
     assert lines[4] == "fal-ai/sdxl-sticker"
     assert "draw                   duration      1   1.00 s   1.00 s   1.00 s   1.00 s" in lines
     report = cli.ok("report", "--by", "app", "--since", "1h", "--json").json
-    assert (list(report), report["by"]) == (["by", "steps", "runs", "as_of_position"], ["app"])
+    assert list(report)[:4] == ["by", "steps", "runs", "as_of_position"]
+    assert report["by"] == ["app"]
     measured = {row["app"]: row["duration"]["p50_us"] for row in report["steps"]}
     assert measured["fal-ai/fast-sdxl"] == 1_000_000
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from itertools import islice
 
@@ -22,7 +20,7 @@ from recorder.bootstrap import Recorder
 from recorder.events import LoggedEvent
 from tests import builders
 from tests.builders import frame, history, interleaved, one_step_run, plain_run, submit
-from tests.cli.builders import Cli, start
+from tests.cli.builders import Cli, free_port, serving, start
 
 ROWS = builders.logged(one_step_run("run"))
 BLOCKS = [events_json.encode_block(row) for row in ROWS]
@@ -224,19 +222,8 @@ def position(line: bytes) -> int:
     return found
 
 
-def serving(port: int) -> subprocess.Popen[bytes]:
-    """The service as a process of its own, once it answers."""
-    process = start("serve", "--port", str(port))
-    assert process.stderr is not None
-    for line in iter(process.stderr.readline, b""):
-        if line.startswith(b"http://"):
-            return process
-    raise AssertionError("the service did not start")
-
-
 def test_a_service_that_is_killed_and_comes_back_loses_and_doubles_nothing(rec: Recorder) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     events = interleaved(*(one_step_run(f"run-{number}") for number in range(4)))
     rec.log.append(events[:6])
     first = serving(port)

@@ -1,122 +1,105 @@
-"""`recorder report QUESTION`; the numbers are the business of tests/analytics."""
+"""The composed report and the questions below it; what they say is the business of tests/analytics."""
 
 from __future__ import annotations
 
-import csv
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pytest
 
-from analytics.catalogue import QUESTIONS
 from tests.cli.builders import Cli, three_steps
+
+pytestmark = pytest.mark.usefixtures("one_run")
 
 
 @pytest.fixture
-def recorded(cli: Cli, tmp_path: Path) -> None:
-    cli.ok(
-        "import",
-        three_steps(tmp_path / "three.jsonl"),
-        "--workflow",
-        "workflows/o/w",
-        "--request-id",
-        "one",
-    )
+def one_run(cli: Cli, tmp_path: Path) -> None:
+    file = three_steps(tmp_path / "run.jsonl")
+    cli.ok("import", file, "--workflow", "workflows/o/draw", "--request-id", "run|1")
 
 
-@pytest.mark.usefixtures("recorded")
-def test_a_question_is_answered_as_a_table(cli: Cli) -> None:
-    told = cli.ok(
-        "report", "latency", "--by", "node", "--measures", "duration", "--percentiles", "50,95"
-    )
-    assert [line.split() for line in told.out.splitlines()][:3] == [
-        ["node", "measure", "n", "mean", "max", "percentile", "value"],
-        ["cut", "duration", "1", "500", "ms", "500", "ms", "50", "500", "ms"],
-        ["cut", "duration", "1", "500", "ms", "500", "ms", "95", "500", "ms"],
-    ]
-    assert told.out.splitlines()[-1] == "as of position 9"
+def test_a_terminal_shows_every_section_and_ends_with_what_it_comes_to(cli: Cli) -> None:
+    lines = [line.rstrip() for line in cli.ok("report").out.splitlines()]
+    titles = ["Throughput", "Errors", "Where the time goes", "Changes over time", "Slowest runs"]
+    assert [line for line in lines if line in titles] == titles
+    assert lines[-1] == "as of position 9"
+    assert lines[-3].startswith("1 run from ")
+    assert "100.0 % succeeded; half took 2.00 s or less" in " ".join(lines[-3:-1])
+    assert "run|1" in "\n".join(lines)
 
 
-@pytest.mark.usefixtures("recorded")
-def test_rows_too_wide_for_the_terminal_are_told_line_by_line(cli: Cli) -> None:
-    lines = cli.ok("report", "slowest", "--of", "steps", "--limit", "1").out.splitlines()
-    assert lines[:3] == ["request id  one", "workflow    o/w", "node        draw"]
+def test_a_window_is_compared_with_the_one_before(cli: Cli) -> None:
+    out = cli.ok("report", "--since", "1d", "--compare", "previous").out
+    assert "What got better or worse" in out
+    assert "The window before had no runs to compare with." in out
 
 
-@pytest.mark.usefixtures("recorded")
-def test_json_is_what_the_service_answers_and_csv_the_rows(cli: Cli) -> None:
-    answer = cli.ok("report", "critical-path", "--json").json
-    assert [row["node"] for row in answer["rows"]] == ["draw", "cut", "stick"]
-    assert answer["as_of_position"] == 9
-    rows = list(csv.DictReader(cli.ok("report", "run-path", "one", "--csv").out.splitlines()))
-    assert [(row["node"], row["critical"]) for row in rows] == [
-        ("draw", "true"),
-        ("cut", "true"),
-        ("stick", "true"),
-    ]
-
-
-@pytest.mark.usefixtures("recorded")
-def test_costs_need_a_price_table(
-    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "prices.toml"
-    file.write_text(
-        'currency = "USD"\n[apps."fal-ai/fast-sdxl"]\nper = "inference_second"\nprice = "0.5"\n'
-    )
-    given = cli.ok("report", "cost", "--prices", str(file), "--json").json
-    monkeypatch.setenv("RECORDER_PRICES", str(file))
-    assert cli.ok("report", "cost", "--json").json == given
-    assert [(row["app"], row["cost"], row["unpriced_steps"]) for row in given["rows"]] == [
-        ("fal-ai/fast-sdxl", "0.25", 0),
-        ("fal-ai/face-to-sticker", None, 1),
-        ("fal-ai/imageutils/rembg", None, 1),
-    ]
-
-
-@pytest.mark.parametrize("question", [q.name for q in QUESTIONS if q.name != "run-path"])
-def test_nothing_recorded_is_said_so(cli: Cli, question: str) -> None:
-    told = cli("report", question)
-    assert (told.code, told.out, told.err) == (0, "", "recorder: nothing to tell\n")
+def test_json_keeps_its_keys_and_has_more(cli: Cli) -> None:
+    report = cli.ok("report", "--format", "json").json
+    assert list(report)[:4] == ["by", "steps", "runs", "as_of_position"]
+    assert (report["totals"]["runs"], report["compare"]) == (1, None)
+    assert cli.ok("report", "--json").json == report
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("form", "begins"),
     [
-        ("report nope", "No such command 'nope' (see recorder report --help)"),
-        (
-            "report latency --limit 1",
-            "No such option: --limit (see recorder report latency --help)",
-        ),
-        ("report latency --by node,node", "by: names something twice"),
-        ("report slowest --limit x", "limit: input should be a valid integer, unable to parse"),
-        ("report errors --since nope", "since: is no time; give 2026-11-23T06:00:00Z"),
-        ("report cost --prices nowhere.toml", "prices: nowhere.toml: no such file or directory"),
-        ("report run-path none", "no run none"),
-        ("report run-path", "Missing argument 'REQUEST_ID' (see recorder report run-path --help)"),
+        ("html", "<!doctype html>"),
+        ("md", "# Workflow report"),
+        ("json", "{"),
+        ("terminal", "runs  "),
     ],
 )
-def test_what_makes_no_sense_is_told_in_a_line(cli: Cli, command: str, said: str) -> None:
-    told = cli(*command.split())
+def test_every_format_can_be_written_to_a_file(
+    cli: Cli, tmp_path: Path, form: str, begins: str
+) -> None:
+    path = tmp_path / "report"
+    told = cli.ok("report", "--format", form, "-o", str(path))
+    assert told.out == ""
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(begins)
+    assert text.endswith("\n")
+    assert form != "json" or json.loads(text) == cli.ok("report", "--json").json
+
+
+def test_links_lead_to_the_service_that_is_named(cli: Cli) -> None:
+    local = cli.ok("report", "--format", "html").out
+    assert 'href="http://127.0.0.1:8000/api/v1/runs/run%7C1"' in local
+    named = cli.ok("report", "--format", "md", "--base-url", "https://recorder.example/").out
+    assert r"[run\|1](<https://recorder.example/api/v1/runs/run%7C1>)" in named
+
+
+def test_sides_and_changes_can_be_asked_for_alone(cli: Cli) -> None:
+    sides = ("--a-until", "2020-01-01", "--b-since", "2020-01-01", "--b-node", "draw")
+    assert "before 2020-01-01 00:00:00" in cli.ok("report", "compare", *sides).out
+    (step,) = cli.ok("report", "compare", *sides, "--percentiles", "50", "--json").json["steps"]
+    duration = step["measures"]["duration"]
+    assert (step["node"], duration["b_count"], duration["verdict"]) == ("draw", 1, "no evidence")
+    assert "None is known to have changed." in cli.ok("report", "changes").out
+    changes = cli.ok("report", "changes", "--measure", "inference", "--json").json
+    assert (changes["measure"], changes["changes"], changes["too_short"]) == ("inference", [], 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--format html --json", "--json: the format is html already"),
+        (
+            "--base-url javascript:x",
+            "--base-url: 'javascript:x' does not begin with http:// or https://",
+        ),
+        ("-o /nowhere/at/all", "--output: /nowhere/at/all: no such file or directory"),
+        ("compare --a-since 5 --b-since 4d", "--a-since: '5' is no time; give "),
+        (
+            "compare --compare previous --a-since 4d",
+            "compare: tells the windows already; leave out a_since",
+        ),
+        ("compare --percentiles 101", "percentiles: lie between 0 and 100"),
+        ("changes --percentiles x", "percentiles: is not numbers with commas between"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_one_line(cli: Cli, arguments: str, message: str) -> None:
+    told = cli("report", *arguments.split())
     assert (told.code, told.out) == (2, "")
-    assert told.err.startswith(f"recorder: {said}")
+    assert told.err.startswith(f"recorder: {message}")
     assert told.err.count("\n") == 1
-
-
-def test_every_question_says_what_it_takes(cli: Cli) -> None:
-    listed = cli.ok("report", "--help").out
-    for question in QUESTIONS:
-        assert question.name in listed
-        assert question.title in listed
-        told = cli.ok("report", question.name, "--help").out
-        assert all(
-            f"--{name.replace('_', '-')}" in told or name.upper() in told
-            for name in question.model_fields
-        )
-
-
-def test_other_commands_load_no_duckdb() -> None:
-    code = "import sys; from cli.main import main; main(['runs', '--help']); print('duckdb' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines()[-1] == "False"

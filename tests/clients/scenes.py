@@ -122,6 +122,7 @@ class Scenes:
         self._answer("a validation error", answer("x", f"422 {HTTPStatus(422).phrase}", VALIDATION))
         self._answer("a page", page("x", "500 Internal Server Error"))
         self._answer("nginx", page("x", "502 Bad Gateway"))
+        self._answer("a page for an answer", page("x", "200 OK"))
         self._answer("no body", answer("x", "500 Internal Server Error", b""))
         user = "x-fal-request-timeout-type: user"
         self._answer("a timeout of the user", answer("x", "504 Gateway Timeout", b"{}", user))

@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.clients.node import needs_node, run_script
-from tests.clients.scenes import Scenes, at, workflow
+from tests.clients.node import Views, needs_node, play_scenes
+from tests.clients.scenes import Scenes
 from tests.proxy.stage import SERVER_PROXY, Stage, staged
 from tests.proxy.upstream import Do, Upstream
 
 pytestmark = needs_node
-
-Views = dict[str, Any]
-ONCE = {"maxRetries": 0}
-TRIED_AGAIN = {"status 429", "status 502", "status 503", "status 504", "nginx", "a kind of error"}
-"""Plain calls that the client makes four times whatever it is told, which takes seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +31,7 @@ def scenes(stage: Stage) -> Scenes:
 
 
 def play(stage: Stage, scenes: Scenes, where: dict[str, str], url: str | None = None) -> Views:
-    """What the client sees of all scenes; `url` is the base for streams whose address is given."""
-
-    def scene(name: str, kind: str) -> dict[str, str]:
-        told = {"name": f"{kind} {name}", "kind": kind, "workflow": workflow(name)}
-        if kind == "stream" and name in scenes.waiting:
-            told["go"] = f"{stage.upstream.url}/go/{at(name)}"
-        if kind == "stream" and url is not None:
-            told["url"] = f"{url}/{workflow(name)}/stream"
-        return told
-
-    plan = [scene(name, "stream") for name in [*scenes.streams, *scenes.resets]]
-    plan += [scene(name, "run") for name in scenes.calls if name not in TRIED_AGAIN]
-    views: Views = run_script("scenes.mjs", json.dumps({**where, "retry": ONCE, "scenes": plan}))
-    return views
+    return play_scenes(scenes, where, go=stage.upstream.url, url=url)
 
 
 def as_cuts(views: Views, scenes: Scenes) -> Views:

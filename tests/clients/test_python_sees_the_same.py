@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fal_client
-import httpx
 import pytest
 
-from tests.clients.scenes import Scenes, at, workflow
-from tests.proxy.asking import ask
+from tests.clients.looking import Looking, Seen
+from tests.clients.scenes import Scenes
 from tests.proxy.stage import Stage, staged
 from tests.proxy.upstream import LAST_CHUNK, Do, Upstream, chunk, chunked_head, fresh_id
 from tests.trust.hostile.cases import IDS, ORDERS, PAYLOADS
 
 HOSTILE = {**PAYLOADS, **IDS, **ORDERS}
 LARGE = {"ten-megabytes", "ten-thousand-nodes"}  # these are in tests/proxy/test_bytes.py
-
-Seen = list[Any]
-"""Events, or what a call returned; then the end, or what was raised."""
 
 
 @pytest.fixture(scope="module")
@@ -45,83 +38,16 @@ def no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fal_client.client, "MAX_ATTEMPTS", 1)
 
 
-class Looking:
-    """The clients at one address, and what they see there."""
-
-    def __init__(self, base: str, upstream: Upstream, scenes: Scenes) -> None:
-        self._base = base
-        self._upstream = upstream
-        self._scenes = scenes
-        self._client = fal_client.SyncClient(key="id:secret")
-
-    def close(self) -> None:
-        self._client._client.close()
-
-    def stream(self, name: str, at_workflow: str | None = None) -> Seen:
-        """What the synchronous client sees of a stream."""
-        seen: Seen = []
-        with self._watching(seen):
-            for event in self._client.stream(at_workflow or workflow(name), {"seed": 1}):
-                self._take(name, event, seen)
-        return seen
-
-    def streams_async(self, names: Iterable[str]) -> dict[str, Seen]:
-        """What the asynchronous client sees of streams."""
-        return asyncio.run(self._streams_async(names))
-
-    async def _streams_async(self, names: Iterable[str]) -> dict[str, Seen]:
-        client = fal_client.AsyncClient(key="id:secret")
-        views: dict[str, Seen] = {}
-        for name in names:
-            seen = views[name] = []
-            with self._watching(seen):
-                async for event in client.stream(workflow(name), {"seed": 1}):
-                    self._take(name, event, seen)
-        await (await client._client).aclose()
-        return views
-
-    def call(self, name: str) -> Seen:
-        """What the synchronous client sees of a plain call."""
-        seen: Seen = []
-        with self._watching(seen):
-            seen.append(self._client.run(workflow(name), {"seed": 1}))
-        return seen
-
-    def _take(self, name: str, event: Any, seen: Seen) -> None:
-        seen.append(event)
-        if name in self._scenes.waiting and len(seen) == 1:
-            ask(self._upstream.url, f"/go/{at(name)}", method="GET", body=b"")
-
-    @contextmanager
-    def _watching(self, seen: Seen) -> Iterator[None]:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fal_client.client, "RUN_URL_FORMAT", f"{self._base}/")
-            try:
-                yield
-                seen.append("the end")
-            except Exception as error:
-                seen.append(self._raised(error))
-
-    def _raised(self, error: Exception) -> tuple[Any, ...]:
-        response = getattr(error, "response", None)
-        told = None
-        if isinstance(response, httpx.Response):
-            with suppress(httpx.StreamError):
-                told = response.status_code, response.text, response.headers["content-type"]
-        message = str(error).replace(self._base, "{base}")
-        return type(error).__qualname__, message, told
-
-
 @pytest.fixture(scope="module")
 def direct(stage: Stage, scenes: Scenes) -> Iterator[Looking]:
-    looking = Looking(stage.upstream.url, stage.upstream, scenes)
+    looking = Looking(stage.upstream.url, scenes, go=stage.upstream.url)
     yield looking
     looking.close()
 
 
 @pytest.fixture(scope="module")
 def through(stage: Stage, scenes: Scenes) -> Iterator[Looking]:
-    looking = Looking(stage.url, stage.upstream, scenes)
+    looking = Looking(stage.url, scenes, go=stage.upstream.url)
     yield looking
     looking.close()
 

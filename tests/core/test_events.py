@@ -17,9 +17,9 @@ from recorder.events import (
     Unrecognised,
     WireEvent,
     parse,
-    read_inference,
     type_of,
 )
+from recorder.projections.outputs import read_output
 
 BOTTOMLESS = 200_000
 LONG_ID = "n" * 10_240
@@ -215,8 +215,8 @@ def test_json_of_any_shape_is_read_without_an_error(value: Any, ascii_only: bool
     event = parse(json.dumps(value, ensure_ascii=ascii_only))
     assert event.anomaly in ANOMALIES
     if isinstance(event, Completion):
-        inference_us, anomaly = read_inference(event.output)
-        assert inference_us is None or (inference_us >= 0 and anomaly is None)
+        told = read_output(event.output)
+        assert told.inference_us is None or (told.inference_us >= 0 and told.anomaly is None)
 
 
 pieces = st.sampled_from(
@@ -270,4 +270,5 @@ INFERENCES: list[tuple[bytes | None, int | None, str | None]] = [
 def test_an_inference_reads_as(
     output: bytes | None, inference_us: int | None, anomaly: str | None
 ) -> None:
-    assert read_inference(output) == (inference_us, anomaly)
+    told = read_output(output)
+    assert (told.inference_us, told.anomaly) == (inference_us, anomaly)

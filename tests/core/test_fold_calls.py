@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from recorder.events import Closed
+from recorder.projections.outputs import Facts
 from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure
@@ -87,6 +88,7 @@ def test_a_queued_run_tells_how_long_it_waited_and_ran() -> None:
         7,
         Queue(position=2, started_us=300_000, completed_us=400_000, inference_us=1_500_000),
         duration_us=400_000,
+        facts=Facts(images=0),
     )
 
 

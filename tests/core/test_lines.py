@@ -158,6 +158,7 @@ def _raw(text: str) -> bytes:
 SECRETS: list[dict[str, Any]] = [
     {"request_headers": {"authorization": "Key id:secret"}},
     {"response_headers": {"set-cookie": "a=b"}},
+    {"request_headers": {"cookie": "a=b"}, "response_headers": {"cookie": "[redacted]"}},
     {"url": "https://fal.run/workflows/o/n?fal_jwt_token=secret"},
     {"url": "https://me:secret@fal.run/"},
     {"response_headers": {"x-fal-next": "https://fal.run/?token=secret"}},

@@ -14,14 +14,11 @@ import pytest
 from recorder import chain
 from recorder.bootstrap import Recorder
 from recorder.errors import BadRunFile
-from recorder.events import LoggedEvent
+from recorder.events import Exchange, LoggedEvent, Opened
 from recorder.portable.copying import Copied
 from recorder.portable.form import decode_entry
 from recorder.portable.reading import RunFile
-from tests.builders import (
-    as_new,
-    one_step_run,
-)
+from tests.builders import as_new, exchange, history, one_step_run, opened
 from tests.portable.archives import (
     MANIFEST,
     manifest_of,
@@ -66,6 +63,29 @@ def test_a_file_with_any_byte_changed_is_refused_or_the_same_run(data: bytes) ->
         bytes([*data[:at], data[at] ^ 0x55, *data[at + 1 :]]) for at in range(0, len(data), 5)
     ]
     assert {outcome for outcome in map(read, changes) if outcome is not None} == {whole}
+
+
+@pytest.mark.parametrize(
+    ("document", "seq"),
+    [
+        (opened("a", request_headers={"Authorization": "Key id:secret"}), 0),
+        (opened("a", response_headers={"set-cookie": "a=b"}), 0),
+        (opened("a", url="https://fal.run/workflows/o/n?fal_jwt_token=secret"), 0),
+        (exchange("status", headers={"x-fal-token": "secret"}), 1),
+        (exchange("submit", url="https://me:secret@queue.fal.run/workflows/o/n"), 1),
+    ],
+    ids=repr,
+)
+def test_a_file_that_shows_a_credential_is_refused(
+    sqlite_rec: Recorder, there: Recorder, document: Opened | Exchange, seq: int
+) -> None:
+    """Its proof holds; that does not help it."""
+    if isinstance(document, Opened):
+        sqlite_rec.log.append(history("a", document=document))
+    else:
+        sqlite_rec.log.append(history("a", document, document=opened("a", mode="queue")))
+    said = refusal(there, exported(sqlite_rec, "a"))
+    assert said == f"a, seq {seq}: it shows a credential, which no log may keep"
 
 
 def read(data: bytes) -> tuple[LoggedEvent, ...] | None:

@@ -135,10 +135,14 @@ class Asking:
 
 
 def request(method: str, target: str, fields: Fields, body: bytes) -> bytes:
-    """A request as it goes over the wire; without a length where there is no body."""
+    """A request as it goes over the wire; without a length where there is no body.
+
+    The fields may name a host of their own.
+    """
     length = [("content-length", str(len(body)))] if body else []
-    lines = [f"{name}: {value}" for name, value in [*fields, *length]]
-    text = "\r\n".join([f"{method} {target} HTTP/1.1", "host: proxy.test", *lines, "", ""])
+    host = [] if any(name == "host" for name, _ in fields) else [("host", "recorder")]
+    lines = [f"{name}: {value}" for name, value in [*host, *fields, *length]]
+    text = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""])
     return text.encode("latin-1") + body
 
 

@@ -13,6 +13,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from api import stage as playing
+from api.hosts import Hosts
 from api.live import Live
 from api.proxy.app import Proxy
 from api.streams import Streams
@@ -199,7 +200,8 @@ class TestWhereHangingUpIsConfigured:
         async def pass_on() -> None:
             log = aborting.rec.log
             capture = Capture(aborting.rec.new_recording, "proxy")
-            proxy = Proxy(aborting.rec, capture, playing.Stage(log, Live(log), Streams()))
+            stage = playing.Stage(log, Live(log), Streams())
+            proxy = Proxy(aborting.rec, capture, stage, Hosts([]))
             await proxy.start()
             stuck = asyncio.Event()
             requests = [{"type": "http.request", "body": b"{}"}]

@@ -112,5 +112,5 @@ def test_all_origins_can_be_allowed(upstream: Upstream, sqlite_url: str) -> None
 
 def test_the_recorders_own_pages_need_no_permission(stage: Stage) -> None:
     stage.upstream.answer(sized(fresh_id(), b"{}"))
-    reply = stage.through(STREAM, fields=[("Origin", "http://proxy.test")])
+    reply = stage.through(STREAM, fields=[("Origin", "http://recorder")])
     assert (reply.status, cors(reply)) == (200, {})

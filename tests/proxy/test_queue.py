@@ -178,7 +178,7 @@ class TestTheThreeAddresses:
     def test_lead_through_the_recorder_and_are_recorded_as_they_came(self, queued: Queued) -> None:
         reply = queued.submit()
         told = json.loads(reply.body)
-        own = f"http://proxy.test/fal{queued.path}"
+        own = f"http://recorder/fal{queued.path}"
         assert [told[name] for name in LOCALLY] == [f"{own}/status", own, f"{own}/cancel"]
         assert told["webhook"].startswith("not an address: https://queue.fal.run/")
         assert reply.values("content-length") == [str(len(reply.body))]
@@ -188,7 +188,7 @@ class TestTheThreeAddresses:
 
     def test_of_a_queue_that_stands_for_fals_lead_through_it_too(self, queued: Queued) -> None:
         told = json.loads(queued.submit(f"{queued.stage.upstream.url}/queue").body)
-        assert [told[name].startswith("http://proxy.test/fal/queue/") for name in LOCALLY] == [
+        assert [told[name].startswith("http://recorder/fal/queue/") for name in LOCALLY] == [
             True
         ] * 3
 
@@ -212,11 +212,11 @@ class TestTheThreeAddresses:
         self, queued: Queued, told: str
     ) -> None:
         reply = queued.submit(fields=[("X-Forwarded-Proto", told)])
-        assert json.loads(reply.body)["status_url"].startswith("https://proxy.test/fal/queue/")
+        assert json.loads(reply.body)["status_url"].startswith("https://recorder/fal/queue/")
 
     def test_take_no_other_scheme(self, queued: Queued) -> None:
         reply = queued.submit(fields=[("X-Forwarded-Proto", "javascript")])
-        assert json.loads(reply.body)["status_url"].startswith("http://proxy.test/fal/queue/")
+        assert json.loads(reply.body)["status_url"].startswith("http://recorder/fal/queue/")
 
     def test_lead_to_the_address_that_is_configured(
         self, upstream: Upstream, sqlite_url: str
@@ -229,7 +229,7 @@ class TestTheThreeAddresses:
         odd = b' {"status_url" : "https://queue.fal.run/x?y=1" ,\n"seed": 1e3, "x": "\\u00e9\xff"}'
         queued.stage.upstream.answer(sized(queued.request_id, odd))
         reply = queued.stage.through(f"/queue/{queued.workflow}")
-        expected = odd.replace(b"https://queue.fal.run", b"http://proxy.test/fal/queue")
+        expected = odd.replace(b"https://queue.fal.run", b"http://recorder/fal/queue")
         assert reply.body == expected
 
 

@@ -109,6 +109,25 @@ class TestInReplayMode:
         response = post(server, f"/fal/{STICKER}", GOOD)
         assert (response.status_code, response.json()) == (200, seen[-1]["output"])
 
+    def test_a_plain_call_is_answered_from_a_recorded_call_rather_than_a_later_stream(
+        self, rec: Recorder, server: ApiServer
+    ) -> None:
+        with fal() as client:
+            client.run(STICKER, arguments=GOOD)
+        stream(GOOD)
+        streamed, called = [run.request_id for run in rec.runs().runs]
+        told = [post(server, f"/fal/{STICKER}", GOOD, x_recorder_match=which) for which in "12"]
+        assert [response.headers["x-fal-request-id"] for response in told] == [called, streamed]
+        assert post(server, f"/fal/{STICKER}", GOOD, x_recorder_match="3").status_code == 404
+
+    def test_a_plain_call_is_refused_as_the_stream_was(self, server: ApiServer) -> None:
+        asked = {"input": GOOD}  # and no workflow to execute
+        path = "/fal/workflows/execute"
+        refused = post(server, f"{path}/stream", asked, x_recorder_mode="record")
+        again = post(server, path, asked)
+        assert (again.status_code, again.content) == (refused.status_code, refused.content)
+        assert again.status_code == 422
+
     def test_what_was_never_recorded_is_a_404_that_says_what_is_there(
         self, server: ApiServer
     ) -> None:

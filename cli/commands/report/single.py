@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 class Questions(TyperGroup):
     """The questions as commands. They are read when one is wanted: that loads DuckDB and Arrow."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # Typer's signature
-        """Their names, in the order of the catalogue."""
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the order of the catalogue, after the commands that are no questions."""
         from analytics.catalogue import QUESTIONS
 
-        return [question.name for question in QUESTIONS]
+        return [*super().list_commands(ctx), *(question.name for question in QUESTIONS)]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # Typer's signature
-        """The command of a question; None where there is none of this name."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name; None where there is none."""
+        if (plain := super().get_command(ctx, cmd_name)) is not None:
+            return plain
         from analytics.catalogue import QUESTIONS
 
         named = {question.name: question for question in QUESTIONS}

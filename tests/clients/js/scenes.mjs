@@ -1,15 +1,20 @@
 // Plays scenes with fal's client and prints what it saw of each: node scenes.mjs PLAN
-// PLAN: {proxyUrl} or {fal, queue} for where to, {retry}, {scenes: [{name, kind, workflow, …}]}
+// PLAN: {proxyUrl} or {fal, queue} for where to, {bases} by path where some go elsewhere, {headers}, {retry},
+// {scenes: [{name, kind, workflow, …}]}
 import { fal } from "@fal-ai/client";
 
 const plan = JSON.parse(process.argv[2]);
-const elsewhere = async (request) => ({
+const base = (url) => plan.bases?.[new URL(url).pathname] ?? plan.fal;
+const elsewhere = (url) => url.replace("https://fal.run", base(url)).replace("https://queue.fal.run", plan.queue);
+const requestMiddleware = async (request) => ({
   ...request,
-  url: request.url.replace("https://fal.run", plan.fal).replace("https://queue.fal.run", plan.queue),
+  headers: { ...request.headers, ...plan.headers },
+  url: plan.proxyUrl ? request.url : elsewhere(request.url),
 });
 fal.config({
   credentials: "id:secret",
-  ...(plan.proxyUrl ? { proxyUrl: { url: plan.proxyUrl, when: "always" } } : { requestMiddleware: elsewhere }),
+  requestMiddleware,
+  ...(plan.proxyUrl ? { proxyUrl: { url: plan.proxyUrl, when: "always" } } : {}),
   ...(plan.retry ? { retry: plan.retry } : {}),
 });
 

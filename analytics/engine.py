@@ -1,0 +1,52 @@
+"""DuckDB as we use it: in memory, bounded, reaching nothing but the folders it is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+MEMORY_LIMIT: Final = "640MB"
+"""Of all snapshots of a process together; with the process itself this stays below 1 GiB."""
+
+_CONFIG: Final[dict[str, Any]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,  # else a query may read any variable of ours by name
+    "preserve_insertion_order": False,
+}
+
+
+def connect(scratch: Path | None, readable: Sequence[Path] = ()) -> duckdb.DuckDBPyConnection:
+    """A database in memory.
+
+    Args:
+        scratch: Where to put what does not fit into memory; None for nowhere.
+        readable: The folders it may read, `scratch` aside.
+    """
+    config = _CONFIG | {"temp_directory": "" if scratch is None else str(scratch)}
+    config |= {"memory_limit": MEMORY_LIMIT, "threads": _threads()}
+    connection = duckdb.connect(":memory:", config=config)
+    folders = [*readable, *([] if scratch is None else [scratch])]
+    connection.execute(f"SET allowed_directories = {literal([str(each) for each in folders])}")
+    # Segments never change under their names.
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _threads() -> int:
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+
+def literal(value: object) -> str:
+    """A value as SQL: text, a number, or a list of them."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, int):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"

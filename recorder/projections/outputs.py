@@ -1,0 +1,161 @@
+"""What an output says of itself: the work's time, images, their size, the seed, what is flagged.
+
+fal documents none of these as required; whatever is absent or makes no sense is unknown, and nothing raises.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import msgspec
+
+from recorder.events import inference_us
+
+MAX_PIXELS: Final = 2**31 - 1
+"""No picture is wider or higher; a larger figure is a mistake."""
+
+_MAX_SEED: Final = 2**256
+"""Seeds beyond 64 bits exist; beyond this they are no seeds."""
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """Facts of an output; what is unknown is None.
+
+    Attributes:
+        images: How many images it holds.
+        image_width, image_height: Of the first one, in pixels, at least 1.
+        seed: In decimal, for it may exceed 64 bits.
+        nsfw: How many of the images are flagged.
+    """
+
+    images: int | None = None
+    image_width: int | None = None
+    image_height: int | None = None
+    seed: str | None = None
+    nsfw: int | None = None
+
+
+NO_FACTS: Final = Facts()
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """What an output tells, and what was odd about its time; see `recorder.events.inference_us`."""
+
+    facts: Facts = NO_FACTS
+    inference_us: int | None = None
+    anomaly: str | None = None
+
+
+_NOTHING: Final = Told()
+
+
+class _Image(msgspec.Struct, gc=False):
+    width: int | None = None
+    height: int | None = None
+
+
+class _Output(msgspec.Struct, gc=False):
+    """The documented types. Nothing else in the output is read, such as the bytes of a data URI."""
+
+    timings: Any = None
+    images: list[_Image] | None = None
+    image: _Image | None = None
+    seed: int | None = None
+    has_nsfw_concepts: list[bool] | None = None
+
+
+class _OddOutput(msgspec.Struct, gc=False):
+    timings: Any = None
+    images: Any = None
+    image: Any = None
+    seed: Any = None
+    has_nsfw_concepts: Any = None
+
+
+_decode: Final = msgspec.json.Decoder(_Output).decode
+_decode_odd: Final = msgspec.json.Decoder(_OddOutput).decode
+
+
+def read_output(output: bytes | None) -> Told:
+    """Reads the output of a step or a run, JSON text as it came. Pure and total."""
+    if output is None or len(output) <= 2:  # {} is what many a workflow ends with
+        return _NOTHING
+    try:
+        read = _decode(output)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _read_odd(output)
+    images = read.images
+    if images is None and read.image is not None:
+        images = [read.image]
+    first = images[0] if images else None
+    flags = read.has_nsfw_concepts
+    facts = Facts(
+        None if images is None else len(images),
+        None if first is None else _pixels(first.width),
+        None if first is None else _pixels(first.height),
+        None if read.seed is None else _seed(read.seed),
+        None if flags is None else sum(flags),
+    )
+    return _told(facts, read.timings)
+
+
+def _told(facts: Facts, timings: object) -> Told:
+    if not isinstance(timings, dict):
+        return Told(facts)
+    took_us, anomaly = inference_us(timings.get("inference"))
+    return Told(facts, took_us, anomaly)
+
+
+def _read_odd(output: bytes) -> Told:
+    """Takes what makes sense of an output that is not quite what fal documents, or not quite JSON."""
+    try:
+        read = _decode_odd(output)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        read = _read_leniently(output)
+    count, first = _images(read)
+    facts = Facts(
+        count,
+        _pixels(first.get("width")),
+        _pixels(first.get("height")),
+        _seed(read.seed),
+        _flagged(read.has_nsfw_concepts),
+    )
+    return _told(facts, read.timings)
+
+
+def _read_leniently(output: bytes) -> _OddOutput:
+    """As Python reads JSON: NaN, unpaired surrogates; integers too long for it read as infinite."""
+    try:
+        value = json.loads(output, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return _OddOutput()
+    if not isinstance(value, dict):
+        return _OddOutput()
+    return _OddOutput(**{name: value.get(name) for name in _OddOutput.__struct_fields__})
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= 4_000 else float(digits)
+
+
+def _images(read: _OddOutput) -> tuple[int | None, dict[str, Any]]:
+    """How many images, and the first. An image is an object, or the text of its address."""
+    images = read.images if read.images is not None else read.image
+    images = images if isinstance(images, list) else [images]
+    if not all(isinstance(image, dict | str) for image in images):
+        return None, {}
+    return len(images), images[0] if images and isinstance(images[0], dict) else {}
+
+
+def _pixels(value: object) -> int | None:
+    return value if type(value) is int and 1 <= value <= MAX_PIXELS else None
+
+
+def _seed(value: object) -> str | None:
+    return str(value) if type(value) is int and -_MAX_SEED < value < _MAX_SEED else None
+
+
+def _flagged(flags: object) -> int | None:
+    flags = flags if isinstance(flags, list) else [flags]
+    return sum(flags) if all(type(flag) is bool for flag in flags) else None
