@@ -14,6 +14,7 @@ from bench import (
     postgres,
     producers,
     proxying,
+    questions,
     rebuilding,
     replaying,
     rhythm,
@@ -38,6 +39,7 @@ BENCHES: dict[str, Callable[[int], Iterator[Result]]] = {
     "rhythm": rhythm.results,
     "tailing": tailing.results,
     "segments": segments.results,
+    "questions": questions.results,
 }
 
 
