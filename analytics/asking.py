@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -26,6 +26,8 @@ Source = Database | Archive
 """What can be asked: a database alone, or with its segments."""
 
 _BATCH_ROWS: Final = 1_000_000
+Answer = TypeVar("Answer")
+Kept = TypeVar("Kept")
 
 
 class Snapshot:
@@ -54,8 +56,43 @@ class Snapshot:
         Returns:
             The answer: rows in the question's order, columns by the names its file documents.
         """
+
+        def whole(relation: duckdb.DuckDBPyRelation) -> pa.Table:
+            return relation.to_arrow_table()
+
+        return self._answered(question, parameters, whole)
+
+    def gather(
+        self,
+        question: str,
+        keep: Callable[[pa.RecordBatch], Kept],
+        parameters: Mapping[str, object] | None = None,
+    ) -> list[Kept]:
+        """The same a piece at a time, for answers that are too long to be held as they are.
+
+        Args:
+            question: The name of its file. Its order is not kept.
+            keep: Makes of each piece what is to be held; asks nothing, and may be called anew for all.
+            parameters: The question's.
+        """
+
+        def piecewise(relation: duckdb.DuckDBPyRelation) -> list[Kept]:
+            return [keep(batch) for batch in relation.to_arrow_reader(_BATCH_ROWS)]
+
+        return self._answered(question, parameters, piecewise)
+
+    def _answered(
+        self,
+        question: str,
+        parameters: Mapping[str, object] | None,
+        read: Callable[[duckdb.DuckDBPyRelation], Answer],
+    ) -> Answer:
+        def answer() -> Answer:
+            relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
+            return read(relation)
+
         try:
-            return self._ask(text_of(question), parameters or {})
+            return self._turns.take(answer)
         except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException):
             if self._without_files is None:
                 raise
@@ -64,20 +101,7 @@ class Snapshot:
             self._without_files = None
             for name, table in self._lent.items():
                 self._connection.register(name, table)
-            return self._ask(text_of(question), parameters or {})
-
-    def _ask(self, text: str, parameters: Mapping[str, object]) -> pa.Table:
-        def answer() -> pa.Table:
-            return self._connection.sql(text, params=dict(parameters)).to_arrow_table()
-
-        return self._turns.take(answer)
-
-    def batches(
-        self, question: str, parameters: Mapping[str, object] | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """The same a piece at a time, for answers that are too long to be held; ask nothing meanwhile."""
-        relation = self._connection.sql(text_of(question), params=dict(parameters or {}))
-        yield from relation.to_arrow_reader(_BATCH_ROWS)
+            return self._turns.take(answer)
 
     @contextmanager
     def lent(self, name: str, table: pa.Table) -> Iterator[None]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Numbers = NDArray[np.int32]
 
 MAX_STEPS = 400
 """A run of more steps is left out: the work grows with their third power."""
@@ -47,7 +48,7 @@ class Steps(msgspec.Struct, frozen=True):
     """Steps, those of a run together; times in microseconds since the run began, -1 where unknown."""
 
     run: NDArray[np.uint64]
-    node: Ints
+    node: Numbers
     submitted_us: Ints
     finished_us: Ints
 

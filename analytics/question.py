@@ -39,8 +39,8 @@ Value = TypeVar("Value")
 
 
 def _split(value: object) -> object:
-    """A list may be written with commas, in one text or in several."""
-    if isinstance(value, str):
+    """A list may be written with commas, in one text or in several; one that is not in a list is one."""
+    if isinstance(value, str | int | float):
         value = [value]
     if not isinstance(value, Sequence):
         return value
@@ -131,15 +131,15 @@ class Asking(BaseModel):
 class Question(Asking):
     """A question about the runs that are selected; what is null does not narrow."""
 
-    workflow: str | None = Field(None, description="Exact endpoint id.")
-    node: str | None = Field(None, description="Exact node id.")
-    app: str | None = Field(None, description="Exact app id.")
-    status: RunStatus | None = Field(None, description="Exact status of the run.")
-    definition: str | None = Field(None, description="Digest of the run's definition.")
+    workflow: str | None = Field(default=None, description="Exact endpoint id.")
+    node: str | None = Field(default=None, description="Exact node id.")
+    app: str | None = Field(default=None, description="Exact app id.")
+    status: RunStatus | None = Field(default=None, description="Exact status of the run.")
+    definition: str | None = Field(default=None, description="Digest of the run's definition.")
     since: Given = Field(
-        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
+        default=None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
     )
-    until: Given = Field(None, description="Of runs opened before, in the same forms.")
+    until: Given = Field(default=None, description="Of runs opened before, in the same forms.")
 
     @property
     def selection(self) -> Selection:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from analytics.asking import Snapshot
-from analytics.paths import Bools, Ints, Paths, Steps, Waits, find_paths
+from analytics.paths import Bools, Numbers, Paths, Steps, Waits, find_paths
 from recorder.events import lift
 from recorder.graph import Graph
 
@@ -20,6 +21,11 @@ MAX_GRAPHS: Final = 500
 """Runs of further definitions, those with the fewest steps, are taken as if they had none."""
 _MAX_NODES: Final = 2_000
 """A definition of more nodes is not read as a graph."""
+_RUNS_AT_A_TIME: Final = 250_000
+_COLUMNS: Final = ("run", "node", "submitted_us", "finished_us")
+_NO_STEPS: Final = Steps(
+    np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+)
 
 
 class Walk:
@@ -46,52 +52,62 @@ class Walk:
         self._order = np.argsort(names)
         self._names = names[self._order]
 
-    def paths(self, reduce: Callable[[Ints, Paths], pa.Table]) -> list[pa.Table]:
+    def paths(self, reduce: Callable[[Numbers, Paths], pa.Table]) -> list[pa.Table]:
         """What `reduce` makes of the nodes and paths of each batch; it keeps little, or memory fills."""
-        made, runs = [], []
-        for steps in self._batches():
-            runs.append(steps.run[np.r_[True, steps.run[1:] != steps.run[:-1]]])
-            made += self._reduced(steps, reduce)
-        every = np.concatenate(runs) if runs else np.zeros(0, np.uint64)
-        if len(np.unique(every)) == len(every):
-            return made
-        return self._reduced(_together(self._as_steps(self._snapshot.ask("steps_of_runs"))), reduce)
+        steps = together(self._steps())
+        starts = np.flatnonzero(np.r_[True, steps.run[1:] != steps.run[:-1]])
+        bounds = [*starts[::_RUNS_AT_A_TIME].tolist(), len(steps.run)]
+        return [
+            reduce(some.node[paths.row], paths)
+            for begin, end in pairwise(bounds)
+            for some in [_cut(steps, begin, end)]
+            for paths in find_paths(some, self._waits)
+        ]
 
-    def _reduced(self, steps: Steps, reduce: Callable[[Ints, Paths], pa.Table]) -> list[pa.Table]:
-        return [reduce(steps.node[paths.row], paths) for paths in find_paths(steps, self._waits)]
-
-    def _batches(self) -> Iterator[Steps]:
-        """The steps in order; a run that goes on in the next batch is kept for that."""
-        rest: list[pa.RecordBatch] = []
-        for batch in self._snapshot.batches("steps_of_runs"):
-            rest.append(batch)
-            run = batch.column("run").to_numpy()
-            ends = np.flatnonzero(run[1:] != run[:-1])
-            if len(ends):
-                whole = int(ends[-1]) + 1
-                yield self._as_steps(pa.Table.from_batches([*rest[:-1], batch.slice(0, whole)]))
-                rest = [batch.slice(whole)]
-        if rest:
-            yield self._as_steps(pa.Table.from_batches(rest))
-
-    def _as_steps(self, table: pa.Table) -> Steps:
-        names = table.column("node").to_numpy()
+    def _steps(self) -> Steps:
+        """All steps, a piece at a time, so that never all of DuckDB's answer is held beside them."""
+        pieces = [_NO_STEPS, *self._snapshot.gather("steps_of_runs", self._as_steps)]
         return Steps(
-            run=table.column("run").to_numpy(),
-            node=self._order[np.searchsorted(self._names, names)],
-            submitted_us=table.column("submitted_us").to_numpy(),
-            finished_us=table.column("finished_us").to_numpy(),
+            *(np.concatenate([getattr(piece, name) for piece in pieces]) for name in _COLUMNS)
+        )
+
+    def _as_steps(self, batch: pa.RecordBatch) -> Steps:
+        names = batch.column("node").to_numpy()
+        return Steps(
+            run=batch.column("run").to_numpy(),
+            node=self._order[np.searchsorted(self._names, names)].astype(np.int32),
+            submitted_us=batch.column("submitted_us").to_numpy(),
+            finished_us=batch.column("finished_us").to_numpy(),
         )
 
 
-def _together(steps: Steps) -> Steps:
-    order = np.argsort(steps.run, kind="stable")
+def together(steps: Steps) -> Steps:
+    """Brings together the steps of runs that are not.
+
+    Most runs lie in one piece, as they were written; DuckDB hands out pieces of a table in any order, so
+    some are cut. Only these are sorted.
+    """
+    if not len(steps.run):
+        return steps
+    begin = np.flatnonzero(np.r_[True, steps.run[1:] != steps.run[:-1]])
+    _, number, pieces = np.unique(steps.run[begin], return_inverse=True, return_counts=True)
+    in_pieces = pieces[number] > 1
+    if not in_pieces.any():
+        return steps
+    rows = np.repeat(in_pieces, np.diff(np.r_[begin, len(steps.run)]))
+    cut = np.flatnonzero(rows)
+    cut = cut[np.argsort(steps.run[cut], kind="stable")]
+    whole = ~rows
     return Steps(
-        steps.run[order],
-        steps.node[order],
-        steps.submitted_us[order],
-        steps.finished_us[order],
+        *(
+            np.concatenate([getattr(steps, name)[whole], getattr(steps, name)[cut]])
+            for name in _COLUMNS
+        )
     )
+
+
+def _cut(steps: Steps, begin: int, end: int) -> Steps:
+    return Steps(*(getattr(steps, name)[begin:end] for name in _COLUMNS))
 
 
 def _waits(nodes: pa.Table, graph_of: GraphOf) -> Waits:

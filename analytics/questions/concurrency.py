@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 import numpy as np
@@ -26,6 +26,8 @@ from analytics.questions.latency import Confidence, Percentiles
 from analytics.selection import Selection
 from analytics.sweeping import Ints, levels, marks, under_way
 from recorder.events import lift
+
+_NEVER: Final = 2**62
 
 
 class ConcurrencyRow(Row):
@@ -56,7 +58,7 @@ class Concurrency(Question):
     title: ClassVar = "How many runs and steps are at work at a time"
     answer_model: ClassVar = ConcurrencyAnswer
 
-    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
+    bucket: Bucket = Field(default="hour", description="How long a bucket of time is, in UTC.")
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
@@ -121,12 +123,12 @@ class Load(Question):
     answer_model: ClassVar = LoadAnswer
 
     count: Literal["steps", "runs"] = Field(
-        "steps", description="What is counted as at work: steps of the same app, or runs."
+        default="steps", description="What is counted as at work: steps of the same app, or runs."
     )
     measure: Literal["duration", "inference", "overhead"] = Field(
-        "duration", description="What of them is measured."
+        default="duration", description="What of them is measured."
     )
-    percentiles: Percentiles = Field([50.0, 95.0])
+    percentiles: Percentiles = Field(default=[50.0, 95.0])
     confidence: Confidence = 0.95
 
     @property
@@ -166,14 +168,16 @@ class Load(Question):
             "app": lift(self.app),
         }
         hashes: dict[int, int] = {}
-        kept: list[tuple[Any, ...]] = []
-        for batch in asked.snapshot.batches("steps_under_load", parameters):
+
+        def keep(batch: pa.RecordBatch) -> tuple[Any, ...]:
             apps = batch.column("app").dictionary_encode()
             codes = [hashes.setdefault(one, len(hashes)) for one in apps.dictionary.to_pylist()]
             app = np.array(codes, np.int32)[apps.indices.to_numpy()]
             begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
-            kept.append((begins, ends, app, batch.column("value_us")))
+            return begins, ends, app, batch.column("value_us")
+
         nothing = np.zeros(0, np.int64)
+        kept = asked.snapshot.gather("steps_under_load", keep, parameters)
         return _Steps(
             np.concatenate([nothing, *(each[0] for each in kept)]),
             np.concatenate([nothing, *(each[1] for each in kept)]),
@@ -202,13 +206,18 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 def _at_work(asked: Asked, of: str) -> _Work:
-    marked, first_us, last_us = [], 2**62, -(2**62)
-    for batch in asked.snapshot.batches(f"{of}_at_work", {"now_us": asked.now_us}):
-        if batch.num_rows:
-            begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
-            first_us, last_us = min(first_us, int(begins.min())), max(last_us, int(ends.max()))
-            marked.append(marks(begins, ends))
-    return _Work(marked, first_us, last_us)
+    def keep(batch: pa.RecordBatch) -> tuple[Ints, int, int]:
+        begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
+        if not len(begins):
+            return marks(begins, ends), _NEVER, -_NEVER
+        return marks(begins, ends), int(begins.min()), int(ends.max())
+
+    kept = asked.snapshot.gather(f"{of}_at_work", keep, {"now_us": asked.now_us})
+    return _Work(
+        [each[0] for each in kept if len(each[0])],
+        min([_NEVER, *(each[1] for each in kept)]),
+        max([-_NEVER, *(each[2] for each in kept)]),
+    )
 
 
 def _runs_under_way(asked: Asked, at: Ints) -> NDArray[np.int32]:

@@ -81,10 +81,10 @@ class Cost(Question):
     answer_model: ClassVar = CostAnswer
 
     by: Annotated[list[Dimension], *Words, AfterValidator(each_once)] = Field(
-        ["app"], description="What to tell apart: any of app, workflow, day, run."
+        default=["app"], description="What to tell apart: any of app, workflow, day, run."
     )
     prices: GivenPrices = Field(
-        None,
+        default=None,
         description='A price table as JSON: {"currency": "USD", "apps": {"fal-ai/fast-sdxl": {"per": '
         '"inference_second", "price": "0.00111"}}}, per being request, image, megapixel, inference_second '
         "or duration_second. By default the recorder's own.",

@@ -56,7 +56,7 @@ class Slowest(Question):
     title: ClassVar = "The slowest runs or steps"
     answer_model: ClassVar = SlowestAnswer
 
-    of: Of = Field("runs", description="What to look for.")
+    of: Of = Field(default="runs", description="What to look for.")
     limit: Limit = 20
 
     def answer(self, asked: Asked) -> pa.Table:
@@ -75,7 +75,7 @@ class Unusual(Question):
     title: ClassVar = "The most unusual runs or steps"
     answer_model: ClassVar = UnusualAnswer
 
-    of: Of = Field("runs", description="What to look for.")
+    of: Of = Field(default="runs", description="What to look for.")
     score: Annotated[
         float, Field(gt=0, le=1_000, description="The least score, above or below 0.")
     ] = 3.5

@@ -36,8 +36,8 @@ class Heatmap(Question):
     title: ClassVar = "How durations are spread, as time passes"
     answer_model: ClassVar = HeatmapAnswer
 
-    of: Of = Field("steps", description="What to count.")
-    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
+    of: Of = Field(default="steps", description="What to count.")
+    bucket: Bucket = Field(default="hour", description="How long a bucket of time is, in UTC.")
     bins: Annotated[
         int, Field(ge=1, le=50, description="How many bins a power of ten is cut into.")
     ] = 5

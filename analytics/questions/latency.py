@@ -83,9 +83,9 @@ class Percentiled(Question):
     """A question about percentiles of groups."""
 
     bucket: Bucket | None = Field(
-        None, description="Tell apart when runs were opened, in buckets of UTC's calendar."
+        default=None, description="Tell apart when runs were opened, in buckets of UTC's calendar."
     )
-    percentiles: Percentiles = Field([50.0, 90.0, 95.0, 99.0])
+    percentiles: Percentiles = Field(default=[50.0, 90.0, 95.0, 99.0])
     confidence: Confidence = 0.95
 
 
@@ -100,14 +100,14 @@ class Latency(Percentiled):
     title: ClassVar = "How long steps or runs take"
     answer_model: ClassVar = LatencyAnswer
 
-    of: Of = Field("steps", description="What to measure.")
+    of: Of = Field(default="steps", description="What to measure.")
     by: Annotated[list[Dimension] | None, *Words] = Field(
-        None,
+        default=None,
         description="What to tell apart: any of workflow, node, app, status (the run's), definition; of "
         "runs not node and app. By default workflow, node and app, or workflow.",
     )
     measures: Annotated[list[Measure] | None, *Words] = Field(
-        None,
+        default=None,
         description="Of steps any of duration, inference, overhead; of runs any of duration, "
         "first_event, queued. By default all.",
     )
@@ -137,7 +137,9 @@ class FirstEvent(Percentiled):
 
     by: Annotated[
         list[Literal["workflow", "status", "definition"]], *Words, AfterValidator(each_once)
-    ] = Field(["workflow"], description="What to tell apart: any of workflow, status, definition.")
+    ] = Field(
+        default=["workflow"], description="What to tell apart: any of workflow, status, definition."
+    )
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""

@@ -53,7 +53,7 @@ class Outputs(Question):
 
     by: Annotated[list[Literal["workflow", "node", "app"]], *Words, AfterValidator(each_once)] = (
         Field(
-            ["workflow", "node", "app"],
+            default=["workflow", "node", "app"],
             description="What to tell apart: any of workflow, node, app.",
         )
     )

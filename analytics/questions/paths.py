@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from analytics.paths import Ints, Paths, Steps, find_paths
+from analytics.paths import Ints, Numbers, Paths, Steps, find_paths
 from analytics.question import (
     Answer,
     Asked,
@@ -97,8 +97,8 @@ class TimeSpent(_AlongGraphs):
         return columns_of(TimeSpentRow, table)
 
 
-def _gaps(nodes: Ints, paths: Paths) -> pa.Table:
-    return pa.table([nodes.astype(np.int32), paths.gap_us], schema=_GAPS)
+def _gaps(nodes: Numbers, paths: Paths) -> pa.Table:
+    return pa.table([nodes, paths.gap_us], schema=_GAPS)
 
 
 class CriticalPathRow(Row):
@@ -150,11 +150,11 @@ class CriticalPath(_AlongGraphs):
         return columns_of(CriticalPathRow, table)
 
 
-def _node_paths(nodes: Ints, paths: Paths) -> pa.Table:
+def _node_paths(nodes: Numbers, paths: Paths) -> pa.Table:
     keep = paths.first
     return pa.table(
         [
-            nodes[keep].astype(np.int32),
+            nodes[keep],
             paths.defined[keep],
             paths.node_critical[keep],
             paths.node_ends[keep],
@@ -206,15 +206,14 @@ class RunPath(Asking):
         steps = run.ordered_steps()
         ids = [step.node_id for step in steps]
         graphs = {run.definition: graph_of(run.definition)} if run.definition else {}
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(ids))}
+        waits = waits_of([run.definition] * len(numbers), list(numbers), graphs)
         given = Steps(
             run=np.zeros(len(steps), np.uint64),
-            node=np.arange(len(steps)),
+            node=np.array([numbers[name] for name in ids], np.int32),
             submitted_us=_known([step.submitted_us for step in steps]),
             finished_us=_known([step.finished_us for step in steps]),
         )
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(ids))}
-        waits = waits_of([run.definition] * len(numbers), list(numbers), graphs)
-        given = msgspec.structs.replace(given, node=np.array([numbers[name] for name in ids], int))
         rows = [
             RunPathRow(
                 node=steps[row].node_id,

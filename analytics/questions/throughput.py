@@ -53,10 +53,10 @@ class Throughput(Question):
     title: ClassVar = "How many runs begin and end"
     answer_model: ClassVar = ThroughputAnswer
 
-    bucket: Bucket = Field("hour", description="How long a bucket of time is, in UTC.")
+    bucket: Bucket = Field(default="hour", description="How long a bucket of time is, in UTC.")
     by: Annotated[
         list[Literal["workflow", "status", "definition"]], *Words, AfterValidator(each_once)
-    ] = Field([], description="What to tell apart: any of workflow, status, definition.")
+    ] = Field(default=[], description="What to tell apart: any of workflow, status, definition.")
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""

@@ -68,4 +68,4 @@ SELECT
     coalesce(sum(cancelled), 0)::BIGINT AS cancelled
 FROM (SELECT * FROM happened UNION ALL BY NAME SELECT * FROM every)
 GROUP BY ALL
-ORDER BY ALL
+ORDER BY bucket_at, COLUMNS(lambda name: list_contains($by::VARCHAR[], name)) NULLS LAST
