@@ -1,5 +1,6 @@
-"""Every question over a million steps and over ten, against hand-written SQL on the same files; and latency against
-SQLite and PostgreSQL.
+"""Every question over a million steps and over ten, against hand-written SQL on the same files.
+
+Latency is measured against SQLite and PostgreSQL as well.
 
 `BENCH_STEPS=1000000` measures that size alone.
 """
