@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from recorder.documents import Mode
 from recorder.errors import BadQuery
@@ -115,13 +117,14 @@ class Views:
         if not 1 <= limit <= MAX_PAGE:
             raise BadQuery("limit", f"is from 1 to {MAX_PAGE}")
         values = _values(wanted, before, only)
-        query = _page_query(self._database.is_sqlite, tuple(values))
-        with self._database.reading() as connection:
-            told = connection.execute(query, {"limit": limit + 1, **values}).one()
-        rows = _decode_rows(told.rows)
+        statement = _statement(self._database.engine.dialect, tuple(values))
+        position, log_position, text = self._database.read_row(
+            statement.text, statement.in_place({"limit": limit + 1, **values})
+        )
+        rows = _decode_rows(text)
         found = [_run(row) for row in rows[:limit]]
         next_before = found[-1].first_position if len(rows) > limit else None
-        return Page(found, next_before, told.position, told.log_position)
+        return Page(found, next_before, position, log_position)
 
 
 def _values(wanted: RunFilter, before: int | None, only: str | None) -> dict[str, Any]:
@@ -147,9 +150,29 @@ def _holding(text: str) -> str:
     return f"%{text}%"
 
 
+class _Statement:
+    """A query in the words of a driver."""
+
+    def __init__(self, query: Select[Any], dialect: Dialect) -> None:
+        compiled = query.compile(dialect=dialect)
+        self.text = str(compiled)
+        self._fixed = compiled.params
+        self._places = compiled.positiontup if isinstance(compiled, SQLCompiler) else None
+
+    def in_place(self, values: dict[str, Any]) -> Sequence[Any] | dict[str, Any]:
+        """The values as the driver takes them: by place for SQLite, else by name."""
+        named = {**self._fixed, **values}
+        return named if self._places is None else [named[name] for name in self._places]
+
+
 @lru_cache(maxsize=256)
+def _statement(dialect: Dialect, names: tuple[str, ...]) -> _Statement:
+    """For a page narrowed by these; made once, as making it takes longer than running it."""
+    return _Statement(_page_query(dialect.name == "sqlite", names), dialect)
+
+
 def _page_query(is_sqlite: bool, names: tuple[str, ...]) -> Select[Any]:
-    """The query for a page narrowed by these; made once, as making it takes longer than running it.
+    """The query for a page narrowed by these.
 
     One row: how far things have come, and the page as JSON text, see `_RunRow`. As a statement it sees one
     state of the database. As text it takes one step of the driver's cursor: sqlite3 gives up the interpreter
