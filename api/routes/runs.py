@@ -28,6 +28,7 @@ from recorder.errors import (
     RunNotFound,
     UpstreamUnreachable,
 )
+from recorder.store.views import ONE_AT_A_TIME
 
 router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
@@ -86,13 +87,14 @@ def list_runs(
     """A page of runs."""
     before = cursor.decode(wanted.cursor)
     page = service.runs(wanted.to_filter(), limit=wanted.limit, before=before)
-    return answers.document(
-        {
-            "runs": [run_document(run) for run in page.runs],
-            "next_cursor": cursor.encode(page.next_before),
-            "as_of_position": page.as_of_position,
-        }
-    )
+    with ONE_AT_A_TIME:
+        return answers.document(
+            {
+                "runs": [run_document(run) for run in page.runs],
+                "next_cursor": cursor.encode(page.next_before),
+                "as_of_position": page.as_of_position,
+            }
+        )
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -36,6 +37,13 @@ from recorder.store.generations import RUNS, Checkpoint, read_checkpoint
 from recorder.store.tables import log_head, projections, runs, steps
 
 MAX_PAGE: Final = 1_000
+
+ONE_AT_A_TIME: Final = threading.Lock()
+"""Held by a thread while it makes objects of a page's rows, or documents of those: no waiting for anything.
+
+Threads that did so together would take the interpreter lock from each other again and again, and from the
+event loop (docs/performance.md).
+"""
 
 _live_generation = (
     select(projections.c.generation).where(projections.c.name == RUNS).scalar_subquery()
@@ -121,8 +129,9 @@ class Views:
         position, log_position, text = self._database.read_row(
             statement.text, statement.in_place({"limit": limit + 1, **values})
         )
-        rows = _decode_rows(text)
-        found = [_run(row) for row in rows[:limit]]
+        with ONE_AT_A_TIME:
+            rows = _decode_rows(text)
+            found = [_run(row) for row in rows[:limit]]
         next_before = found[-1].first_position if len(rows) > limit else None
         return Page(found, next_before, position, log_position)
 
