@@ -105,7 +105,9 @@ FLOORS: Final[dict[str, list[str]]] = {
     "slowest": ["SELECT * FROM runs ORDER BY duration_us DESC LIMIT 20"],
     "slowest steps": ["SELECT * FROM steps ORDER BY duration_us DESC LIMIT 20"],
     "unusual": [
-        _SCORED.format(of="runs", by="workflow", show="request_id, workflow, opened_at, duration_us")
+        _SCORED.format(
+            of="runs", by="workflow", show="request_id, workflow, opened_at, duration_us"
+        )
     ],
     "unusual steps": [
         _SCORED.format(
