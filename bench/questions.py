@@ -1,6 +1,4 @@
-"""Every question over a million steps and over ten, against hand-written SQL on the same files.
-
-Latency is measured against SQLite and PostgreSQL as well.
+"""Every question over many steps, against hand-written SQL on the same files; latency against SQLite and PostgreSQL.
 
 `BENCH_STEPS=1000000` measures that size alone.
 """
