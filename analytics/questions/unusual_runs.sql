@@ -13,9 +13,7 @@
 --             score        how unusual: above 0 slow, below 0 fast
 --             typical_us   the median of its workflow
 --             n            how many runs the workflow has
-WITH
--- Read twice rather than kept: as a table it would take most of the memory.
-logged AS NOT MATERIALIZED (
+WITH logged AS (
     SELECT workflow, ln(duration_us) AS x
     FROM runs
     WHERE status = 'completed' AND duration_us > 0

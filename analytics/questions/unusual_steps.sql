@@ -13,9 +13,7 @@
 --             score        how unusual: above 0 slow, below 0 fast
 --             typical_us   the median of its group
 --             n            how many steps the group has
-WITH
--- Read twice rather than kept: as a table it would take most of the memory.
-logged AS NOT MATERIALIZED (
+WITH logged AS (
     SELECT workflow, node_id, ln(duration_us) AS x
     FROM steps
     WHERE status = 'completed' AND duration_us > 0
