@@ -80,10 +80,11 @@ class Paths(msgspec.Struct, frozen=True):
     saved_us: Ints
 
 
-def find_paths(steps: Steps, waits: Waits) -> Iterator[Paths]:
+def find_paths(steps: Steps, waits: Waits, *, savings: bool = True) -> Iterator[Paths]:
     """The paths of all runs whose steps' times are known, in any order.
 
-    A run with a step of unknown times, or with more than `MAX_STEPS`, is left out.
+    A run with a step of unknown times, or with more than `MAX_STEPS`, is left out. Without savings, which
+    are most of the work, `saved_us` is 0.
     """
     if not len(steps.run):
         return
@@ -101,10 +102,10 @@ def find_paths(steps: Steps, waits: Waits) -> Iterator[Paths]:
         at_a_time = max(1, _CELLS // count**2)
         for start in range(0, len(runs), at_a_time):
             rows = runs[start : start + at_a_time] + np.arange(count)[:, None]
-            yield _paths(steps, rows, waits.place, allowed)
+            yield _paths(steps, rows, waits.place, allowed, savings=savings)
 
 
-def _paths(steps: Steps, rows: Ints, place: Ints, allowed: Bools | None) -> Paths:
+def _paths(steps: Steps, rows: Ints, place: Ints, allowed: Bools | None, *, savings: bool) -> Paths:
     """Runs of equally many steps and the same graph; all arrays are (steps, runs)."""
     rows = _in_order(steps, rows)
     node, submitted, finished = steps.node[rows], steps.submitted_us[rows], steps.finished_us[rows]
@@ -119,7 +120,9 @@ def _paths(steps: Steps, rows: Ints, place: Ints, allowed: Bools | None) -> Path
     gap = submitted - ready
     critical = _critical(waited, finished)
     first = ~np.logical_or.reduce(same & np.triu(np.ones((count, count), bool), 1)[:, :, None])
-    saved = _saved(edges, same, gap, finished - submitted, finished.max(axis=0))
+    saved = np.zeros_like(gap)
+    if savings:
+        saved = _saved(edges, same, gap, finished - submitted, finished.max(axis=0))
     waited_row = np.where(waited >= 0, np.take_along_axis(rows, np.maximum(waited, 0), 0), -1)
     return Paths(
         row=rows.ravel(),

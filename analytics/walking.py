@@ -52,7 +52,9 @@ class Walk:
         self._order = np.argsort(names)
         self._names = names[self._order]
 
-    def paths(self, reduce: Callable[[Numbers, Paths], pa.Table]) -> list[pa.Table]:
+    def paths(
+        self, reduce: Callable[[Numbers, Paths], pa.Table], *, savings: bool = True
+    ) -> list[pa.Table]:
         """What `reduce` makes of the nodes and paths of each batch; it keeps little, or memory fills."""
         steps = together(self._steps())
         starts = np.flatnonzero(np.r_[True, steps.run[1:] != steps.run[:-1]])
@@ -61,7 +63,7 @@ class Walk:
             reduce(some.node[paths.row], paths)
             for begin, end in pairwise(bounds)
             for some in [_cut(steps, begin, end)]
-            for paths in find_paths(some, self._waits)
+            for paths in find_paths(some, self._waits, savings=savings)
         ]
 
     def _steps(self) -> Steps:

@@ -102,16 +102,19 @@ class Cost(Question):
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
         prices = self.prices or asked.prices()
-        with asked.snapshot.lent("prices", prices.as_table() if prices else no_prices()):
-            table = self._costs(asked.snapshot)
+        table = prices.as_table() if prices else no_prices()
+        units = table.column("per").unique().to_pylist()
+        with asked.snapshot.lent("prices", table):
+            table = self._costs(asked.snapshot, units)
         currency = pa.array([prices.currency if prices else None] * table.num_rows, pa.string())
         return columns_of(CostRow, table.append_column("currency", currency))
 
-    def _costs(self, snapshot: Snapshot) -> pa.Table:
+    def _costs(self, snapshot: Snapshot, units: list[str]) -> pa.Table:
         parameters: dict[str, object] = {
             "by": [_COLUMNS[name] for name in self.by] or ["whole"],
             "limit": self.limit,
             "every_run": "run" not in self.by,
+            "units": units,
         }
         candidates = _NO_RUNS
         if "run" in self.by:

@@ -3,6 +3,7 @@
 -- Reads       steps (columns as in analytics/schema.py); prices (app, per, price), a row a price.
 --             candidates (request_id): runs.
 -- Parameters  $by: names among app, workflow, day, request_id and, where it is no other, whole.
+--             $units: those of the prices, so that nothing else is read.
 --             $every_run: whether other runs than the candidates count.
 --             $limit: most rows.
 -- Grain       One row per group of what $by names that has a completed step.
@@ -44,11 +45,21 @@ quantities AS (
             request_id,
             0 AS whole,
             app_id AS priced_app,
-            images,
-            image_width,
-            image_height,
-            inference_us,
-            duration_us
+            CASE
+                WHEN list_has_any($units::VARCHAR[], ['image', 'megapixel']) THEN images
+            END AS images,
+            CASE
+                WHEN list_contains($units::VARCHAR[], 'megapixel') THEN image_width
+            END AS image_width,
+            CASE
+                WHEN list_contains($units::VARCHAR[], 'megapixel') THEN image_height
+            END AS image_height,
+            CASE
+                WHEN list_contains($units::VARCHAR[], 'inference_second') THEN inference_us
+            END AS inference_us,
+            CASE
+                WHEN list_contains($units::VARCHAR[], 'duration_second') THEN duration_us
+            END AS duration_us
         FROM counted
         WHERE status = 'completed'
     )

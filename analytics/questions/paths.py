@@ -90,7 +90,7 @@ class TimeSpent(_AlongGraphs):
         """See `Question.answer`."""
         snapshot = asked.snapshot
         walk = Walk(snapshot, asked.graph, node=self.node, app=self.app)
-        gaps = _gathered(walk.paths(_gaps), _GAPS)
+        gaps = _gathered(walk.paths(_gaps, savings=False), _GAPS)
         with snapshot.lent("nodes", walk.nodes), snapshot.lent("gaps", gaps):
             table = snapshot.ask("time_spent", {"node": lift(self.node), "app": lift(self.app)})
         refuse_long(table.num_rows, "workflow")

@@ -18,7 +18,7 @@ WITH logged AS (
     FROM steps
     WHERE status = 'completed' AND duration_us > 0
 ),
-groups AS (
+groups AS MATERIALIZED (
     SELECT workflow, node_id, count(*) AS n, median(x) AS middle, mad(x) AS spread
     FROM logged
     GROUP BY ALL
@@ -31,7 +31,7 @@ flat AS (
     WHERE spread = 0
     GROUP BY ALL
 ),
-scales AS (
+scales AS MATERIALIZED (
     SELECT
         groups.*,
         CASE WHEN spread > 0 THEN spread / 0.6745 ELSE 1.2533 * mean_spread END AS scale
