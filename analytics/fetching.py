@@ -219,7 +219,7 @@ def failure(error: str | None, close_reason: str | None) -> _Failure:
     kind, field = _detail(told["body"])
     return (
         told["status"],
-        _encodable(kind or close_reason or "error"),
+        _encodable(kind or (close_reason if close_reason != "eof" else None) or "error"),
         _encodable(field),
         _encodable(told["message"]),
     )

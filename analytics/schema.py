@@ -34,8 +34,8 @@ _FAILURE: Final = {
     "error_field": pa.string(),
     "error_message": pa.string(),
 }
-"""Of a failure: HTTP status; fal's `type` of the first detail, else the close reason or 'error'; the field
-that detail names, joined by dots; one line of text."""
+"""Of a failure: HTTP status; fal's `type` of the first detail, else why the stream broke off, else 'error'; the
+field that detail names, joined by dots; one line of text."""
 
 RUNS: Final = pa.schema(
     {

@@ -74,15 +74,24 @@ def under_way(groups: Groups, at: Ints, begins: Ints, ends: Ints, of: Groups) ->
     """
     if not len(at) or not len(begins):
         return np.zeros(len(at), np.int32)
-    first = min(at.min(), begins.min())
+    first = int(min(at.min(), begins.min()))
     span = int(max(at.max(), ends.max()) - first) + 1
     if (int(max(groups.max(), of.max())) + 1) * span >= 2**63:
         return _group_by_group(groups, at, begins, ends, of)
     # Groups are laid out one after the other on one line; what lies before is over in full.
-    moments = groups * np.int64(span) + (at - first)
-    return _passed(of * np.int64(span) + (begins - first), moments) - _passed(
-        of * np.int64(span) + (ends - first), moments
-    )
+    moments = _on_one_line(groups, at, first, span)
+    found = _passed(_on_one_line(of, begins, first, span), moments)
+    found -= _passed(_on_one_line(of, ends, first, span), moments)
+    return found
+
+
+def _on_one_line(groups: Groups, times: Ints, first: int, span: int) -> Ints:
+    """In place, for each copy of ten million times takes 80 MB."""
+    line = groups.astype(np.int64)
+    line *= span
+    line += times
+    line -= first
+    return line
 
 
 def _group_by_group(

@@ -38,16 +38,17 @@ from recorder.bootstrap import Recorder
 from recorder.capture import Capture
 
 GRACE_S: Final = 10.0
+# Matched one after the other: what is asked most stands first, after those that name more below a run.
 _ROUTERS: Final = (
+    portable.router,
+    streams.router,
+    runs.router,
     health.router,
     ingest.router,
     latency.router,
     analytics.router,
     comparing.router,
     diff.router,
-    portable.router,
-    streams.router,
-    runs.router,
     definitions.router,
     webhooks.router,
     sql.router,

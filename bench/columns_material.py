@@ -30,13 +30,17 @@ from recorder.store.engine import Database
 from recorder.store.log import SqlLog
 
 STEPS_PER_RUN: Final = 10
+_TAIL_RUNS: Final = 435
 DAYS: Final = 30
 FIRST_US: Final = 20_000 * DAY_US
 """2024-10-04, the first of `DAYS` days."""
 
 _WORKFLOWS: Final = [f"workflows/acme/{name}" for name in ("poster", "sticker", "video", "avatar", "upscale")]  # fmt: skip
-_APPS: Final = ["fal-ai/fast-sdxl", "fal-ai/flux", "fal-ai/imageutils", "fal-ai/any-llm", "fal-ai/esrgan"]  # fmt: skip
-_NODES: Final = [f"node_{number}" for number in range(STEPS_PER_RUN)]
+APPS: Final = ["fal-ai/fast-sdxl", "fal-ai/flux", "fal-ai/imageutils", "fal-ai/any-llm", "fal-ai/esrgan"]  # fmt: skip
+NODES: Final = [f"node_{number}" for number in range(STEPS_PER_RUN)]
+"""Those of every workflow; each begins when the one before has finished."""
+_DEFINITIONS: Final = [f"{number:064x}" for number in range(len(_WORKFLOWS))]
+_SIDES: Final = np.array([512, 768, 1024, 1536])
 
 
 class Material(NamedTuple):
@@ -68,6 +72,12 @@ def material(steps: int) -> Iterator[Material]:
             folder = LocalFolder(path / "segments")
             with Archive(database, folder) as archive:
                 yield Material(database, archive, path / "segments", files)
+
+
+def add_tail(made: Material) -> None:
+    """Appends and folds ten thousand events: what a worker leaves in SQL before it exports again."""
+    fill(made.database, runs=_TAIL_RUNS, nodes=STEPS_PER_RUN, name="tail")
+    Projector(made.database, SqlLog(made.database)).catch_up()
 
 
 def register(database: Database, folder: Path, *, steps: int) -> list[Segment]:
@@ -125,6 +135,8 @@ def _day(day: int, runs: int) -> tuple[pa.Table, pa.Table]:
         "anomalies": _words(["{}"], np.zeros(runs, "int32")),
         "first_position": pa.array(place * 23 + 1),
         "as_of_position": pa.array(place * 23 + 23),
+        "definition": _words(_DEFINITIONS, workflow),
+        "input_digest": _digests(random.integers(0, max(1, runs // 2), runs) + day * runs),
         **_failures(failed),
     }
     return _whole(columns, RUNS), steps
@@ -152,9 +164,10 @@ def _steps(
         "workflow": _words(_WORKFLOWS, workflow[of_run]),
         "opened_at": pa.array(opened_at[of_run], MOMENT),
         "run_status": _words(["completed", "failed"], failed[of_run].astype("int32")),
-        "node_id": _words(_NODES, node),
+        "definition": _words(_DEFINITIONS, workflow[of_run]),
+        "node_id": _words(NODES, node),
         "attempt": pa.array(np.ones(count, "int64")),
-        "app_id": _words(_APPS, node % len(_APPS)),
+        "app_id": _words(APPS, node % len(APPS)),
         "status": _words(["completed", "failed"], broken.astype("int32")),
         "submitted_us": pa.array(submitted),
         "finished_us": pa.array(submitted + duration),
@@ -162,8 +175,8 @@ def _steps(
         "inference_us": pa.array(inference, mask=broken),
         "overhead_us": pa.array(overhead, mask=broken),
         "images": pa.array(np.ones(count, "int64")),
-        "image_width": pa.array(np.full(count, 1024)),
-        "image_height": pa.array(np.full(count, 1024)),
+        "image_width": pa.array(random.choice(_SIDES, count)),
+        "image_height": pa.array(random.choice(_SIDES, count)),
         "seed": pa.array(random.integers(0, 2**31, count)).cast(pa.string()),
         "nsfw": pa.array((random.random(count) < 0.001).astype("int64")),
         **_failures(broken),
@@ -185,6 +198,10 @@ def _failures(failed: np.ndarray) -> dict[str, pa.Array]:
 
 def _ids(place: np.ndarray) -> pa.Array:
     return pa.array([f"0192a{number:07x}-7000-8000-{number:012x}" for number in place.tolist()])
+
+
+def _digests(inputs: np.ndarray) -> pa.Array:
+    return pa.array([f"{number:064x}" for number in inputs.tolist()])
 
 
 def _words(words: list[str], which: np.ndarray, mask: np.ndarray | None = None) -> pa.Array:

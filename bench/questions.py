@@ -1,135 +1,123 @@
-"""The questions over a million steps and over ten, against hand-written SQL and against other databases."""
+"""Every question over many steps, against hand-written SQL on the same files; latency against SQLite and PostgreSQL.
+
+`BENCH_STEPS=1000000` measures that size alone.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+import os
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
-from pathlib import Path
+from typing import Final
 
-import psycopg
-import pyarrow.parquet as pq
-from sqlalchemy import make_url
+import duckdb
 
 from analytics import engine
 from analytics.archive import Archive
 from analytics.asking import snapshot
+from analytics.catalogue import QUESTIONS
+from analytics.prices import Price, Prices
 from analytics.question import Asked, Question
-from bench.columns_material import Material, material
+from bench import questions_elsewhere
+from bench.columns_material import NODES, Material, add_tail, material
 from bench.measure import Result, compare
-from bench.question_floors import MEASURED, PRICES, Measured
-from recorder.clock import SystemClock
-from tests.postgres import running_postgres
+from bench.questions_floor import FLOORS
+from recorder.graph import Graph, Node
 
-SIZES = (1_000_000, 10_000_000)
-FLOOR = "DuckDB, hand-written, same files"
+SIZES: Final = (1_000_000, 10_000_000)
+GOAL: Final = 1.3
+NOW_US: Final = 1_795_000_000_000_000
+_NAMED: Final = {question.name: question for question in QUESTIONS}
+
+ASKED: Final[dict[str, tuple[str, dict[str, object]]]] = {
+    **{name: (name, {}) for name in _NAMED if name != "run-path"},
+    "latency, by app and hour": ("latency", {"by": "app", "bucket": "hour"}),
+    "latency of runs": ("latency", {"of": "runs"}),
+    "heatmap of runs": ("heatmap", {"of": "runs"}),
+    "slowest steps": ("slowest", {"of": "steps"}),
+    "unusual steps": ("unusual", {"of": "steps"}),
+    "cost by run": ("cost", {"by": "run"}),
+}
+"""All questions as they are asked by default, and some otherwise. The path of one run reads no segments."""
+
+_PRICES: Final = Prices(
+    currency="USD",
+    apps={
+        "fal-ai/flux": [Price(per="megapixel", price=Decimal("0.025"))],
+        "fal-ai/fast-sdxl": [Price(per="inference_second", price=Decimal("0.00111"))],
+    },
+)
+_CHAIN: Final = Graph(
+    nodes={
+        node: Node(id=node, kind="run", waits_for=tuple(NODES[max(0, place - 1) : place]))
+        for place, node in enumerate(NODES)
+    }
+)
 
 
 def results(rounds: int) -> Iterator[Result]:
-    """Every question at both sizes, its memory at the larger, and latency on other databases."""
-    for steps in SIZES:
+    """Time and memory of each question at each size, then latency elsewhere."""
+    sizes = [int(size) for size in os.environ.get("BENCH_STEPS", "").split(",") if size]
+    for steps in sizes or SIZES:
         with material(steps) as made:
-            for measured in MEASURED:
-                yield _against_floor(made, measured, steps, rounds)
-                name = f"{measured.name}, {steps:,} steps, memory"
-                yield Result(name, "MiB", {"recorder": _peak_mib(made, measured.name)}, {}, 1)
+            add_tail(made)
+            for name in ASKED:
+                yield time_of(made, name, steps, rounds)
+            for name in ASKED:
+                yield Result(
+                    f"{name}, {steps:,} steps, most memory of a process that asks it",
+                    "MiB", {"recorder": _peak_mib(made, name)}, {}, 1,
+                )  # fmt: skip
             if steps == SIZES[0]:
-                yield from _against_databases(made, rounds)
+                yield from questions_elsewhere.results(made, rounds)
 
 
-def _against_floor(made: Material, measured: Measured, steps: int, rounds: int) -> Result:
-    sides: dict[str, Callable[[], float]] = {
-        "recorder": partial(ask_ms, made.archive, measured.question)
-    }
-    if measured.floor is not None:
-        sides[FLOOR] = _floor(made, measured.floor)
-    return compare(f"{measured.name}, {steps:,} steps", "ms", sides, rounds=rounds)
+def time_of(made: Material, name: str, steps: int, rounds: int) -> Result:
+    """A question and its floor, in turns."""
+    return compare(
+        f"{name}, {steps:,} steps",
+        "ms",
+        {"recorder": partial(ours, made.archive, name), "hand-written SQL": _floor(made, name)},
+        goals={"hand-written SQL": GOAL},
+        rounds=rounds,
+    )
 
 
-def ask_ms(archive: Archive, question: Question) -> float:
-    """Opens a snapshot and asks; milliseconds."""
+def ours(archive: Archive, name: str) -> float:
+    """Asks as the service does, and returns milliseconds."""
+    kind, parameters = ASKED[name]
+    question = _NAMED[kind].read(parameters)
+    assert isinstance(question, Question)
     started = time.perf_counter()
     with snapshot(archive, question.selection) as opened:
-        question.answer(Asked(opened, now_us=SystemClock().now_us(), prices=lambda: PRICES))
-    return (time.perf_counter() - started) * 1_000
+        asked = Asked(opened, now_us=NOW_US, graph=lambda _: _CHAIN, prices=lambda: _PRICES)
+        answer = question.answer(asked)
+    took_ms = (time.perf_counter() - started) * 1_000
+    assert answer.num_rows
+    return took_ms
 
 
-def _floor(made: Material, sql: str) -> Callable[[], float]:
-    scratch = Path(tempfile.mkdtemp(dir=made.folder.parent))
-    bare = engine.connect(scratch, [made.folder])
+def _floor(made: Material, name: str) -> partial[float]:
+    """On a connection that is there already."""
+    bare = engine.connect(made.folder.parent / "spilled", [made.folder])
     for kind in ("runs", "steps"):
         files = engine.literal(made.paths(kind))
         bare.execute(f"CREATE TEMP VIEW {kind} AS SELECT * FROM read_parquet({files})")
-
-    def ask() -> float:
-        started = time.perf_counter()
-        bare.sql(sql).to_arrow_table()
-        return (time.perf_counter() - started) * 1_000
-
-    return ask
+    return partial(_by_hand, bare, FLOORS[name])
 
 
-def _against_databases(made: Material, rounds: int) -> Iterator[Result]:
-    rows = pq.read_table(made.paths("steps"), columns=["app_id", "status", "duration_us"])
-    taken = list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
-    with closing(sqlite3.connect(":memory:")) as lite, running_postgres() as server:
-        lite.execute("CREATE TABLE steps (app_id TEXT, status TEXT, duration_us INTEGER)")
-        lite.executemany("INSERT INTO steps VALUES (?, ?, ?)", taken)
-        name = server.create()
-        url = make_url(server.url(name)).set(drivername="postgresql")
-        with psycopg.connect(url.render_as_string(hide_password=False)) as postgres:
-            postgres.execute("CREATE TABLE steps (app_id text, status text, duration_us bigint)")
-            with postgres.cursor().copy("COPY steps FROM STDIN") as copy:
-                for row in taken:
-                    copy.write_row(row)
-            postgres.execute("ANALYZE steps")
-            question = MEASURED[0].question
-            yield compare(
-                "latency by app, 1,000,000 steps, against other databases",
-                "ms",
-                {
-                    "recorder": partial(ask_ms, made.archive, question),
-                    "SQLite, window function": partial(_timed, lite.execute, _LITE),
-                    "PostgreSQL, percentile_cont": partial(_timed, postgres.execute, _POSTGRES),
-                },
-                rounds=min(rounds, 3),
-            )
-        server.drop(name)
-
-
-_LITE = """
-SELECT app_id, n, max(duration_us) FILTER (WHERE place = 1 + (n - 1) * 50 / 100),
-    max(duration_us) FILTER (WHERE place = 1 + (n - 1) * 90 / 100),
-    max(duration_us) FILTER (WHERE place = 1 + (n - 1) * 95 / 100),
-    max(duration_us) FILTER (WHERE place = 1 + (n - 1) * 99 / 100)
-FROM (
-    SELECT app_id, duration_us,
-        row_number() OVER (PARTITION BY app_id ORDER BY duration_us) AS place,
-        count(*) OVER (PARTITION BY app_id) AS n
-    FROM steps WHERE status = 'completed'
-)
-GROUP BY app_id
-"""
-_POSTGRES = """
-SELECT app_id, count(*), percentile_cont(ARRAY[0.5, 0.9, 0.95, 0.99])
-    WITHIN GROUP (ORDER BY duration_us)
-FROM steps WHERE status = 'completed' GROUP BY app_id
-"""
-
-
-def _timed(execute: Callable[[str], sqlite3.Cursor], sql: str) -> float:
+def _by_hand(bare: duckdb.DuckDBPyConnection, texts: list[str]) -> float:
     started = time.perf_counter()
-    execute(sql).fetchall()
+    for text in texts:
+        bare.sql(text).to_arrow_table()
     return (time.perf_counter() - started) * 1_000
 
 
 def _peak_mib(made: Material, name: str) -> float:
-    """The most memory a process ever had that asked once."""
-    url = made.database.engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "bench.questions_peak", url, str(made.folder), name]
+    database, folder = str(made.folder.parent / "log.db"), str(made.folder)
+    command = [sys.executable, "-m", "bench.questions_peak", database, folder, name]
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from analytics.archive import Archive
 from analytics.segments.folder import LocalFolder
-from bench.question_floors import MEASURED
-from bench.questions import ask_ms
+from bench.questions import ours
 from recorder.store.engine import connect
 
+
+def peak_mib() -> float:
+    """As the kernel tells it of this program; `getrusage` counts what the parent had before it became another."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1_024
+
+
 if __name__ == "__main__":
-    url, folder, name = sys.argv[1:]
-    (question,) = [each.question for each in MEASURED if each.name == name]
-    with closing(connect(url)) as database, Archive(database, LocalFolder(Path(folder))) as archive:
-        ask_ms(archive, question)
-    # What getrusage tells would be the most of whoever started this process, if that had more.
-    [peak] = [
-        line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
-    ]
-    print(int(peak.split()[1]) / 1_024)
+    path, segments, name = sys.argv[1:]
+    with Archive(connect(f"sqlite:///{path}"), LocalFolder(Path(segments))) as archive:
+        ours(archive, name)
+    print(peak_mib())

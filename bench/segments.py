@@ -17,7 +17,7 @@ from analytics.asking import snapshot, text_of
 from analytics.segments.exporter import Exporter
 from analytics.segments.folder import LocalFolder
 from analytics.selection import Selection
-from bench.columns_material import STEPS_PER_RUN, Material, material
+from bench.columns_material import STEPS_PER_RUN, Material, add_tail, material
 from bench.material import prepared, sqlite_file
 from bench.measure import Result, compare
 from bench.rebuilding import fill
@@ -27,8 +27,6 @@ from recorder.store.log import SqlLog
 from tests.postgres import running_postgres
 
 RUNS = 10_000
-TAIL_RUNS = 435
-"""Ten thousand events: what a worker leaves in SQL before it exports again."""
 
 SIZES = (1_000_000, 10_000_000)
 BY = {"by_workflow": True, "by_node": True, "by_app": True}
@@ -45,7 +43,7 @@ def results(rounds: int) -> Iterator[Result]:
         server.drop(name)
     for steps in SIZES:
         with material(steps) as made:
-            _add_tail(made)
+            add_tail(made)
             yield compare(
                 f"latency by workflow, node and app, {steps:,} steps, tail included",
                 "s",
@@ -83,11 +81,6 @@ def _rate(database: Database, steps: int, clock: Callable[[], float]) -> float:
         started = clock()
         exporter.catch_up()
         return steps / (clock() - started)
-
-
-def _add_tail(made: Material) -> None:
-    fill(made.database, runs=TAIL_RUNS, nodes=STEPS_PER_RUN, name="tail")
-    Projector(made.database, SqlLog(made.database)).catch_up()
 
 
 def ours(made: Material) -> float:

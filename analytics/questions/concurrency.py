@@ -173,18 +173,29 @@ class Load(Question):
             apps = batch.column("app").dictionary_encode()
             codes = [hashes.setdefault(one, len(hashes)) for one in apps.dictionary.to_pylist()]
             app = np.array(codes, np.int32)[apps.indices.to_numpy()]
-            begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
+            # Copies, or each would keep its whole batch.
+            begins, ends = (batch.column(of).to_numpy().copy() for of in ("begin_us", "end_us"))
             return begins, ends, app, batch.column("value_us")
 
-        nothing = np.zeros(0, np.int64)
         kept = asked.snapshot.gather("steps_under_load", keep, parameters)
+        begins, ends, apps, values = (
+            map(list, zip(*kept, strict=True)) if kept else ([], [], [], [])
+        )
+        del kept
         return _Steps(
-            np.concatenate([nothing, *(each[0] for each in kept)]),
-            np.concatenate([nothing, *(each[1] for each in kept)]),
-            np.concatenate([nothing.astype(np.int32), *(each[2] for each in kept)]),
-            pa.chunked_array([each[3] for each in kept], pa.int64()),
+            _joined(begins, np.int64),
+            _joined(ends, np.int64),
+            _joined(apps, np.int32),
+            pa.chunked_array(values, pa.int64()),
             pa.table({"app": range(len(hashes)), "hash": pa.array(hashes, pa.uint64())}),
         )
+
+
+def _joined(parts: list[Any], kind: type[np.integer[Any]]) -> Any:
+    """One array of all; the parts are let go at once, for together they are most of the memory."""
+    whole = np.concatenate([np.zeros(0, kind), *parts])
+    parts.clear()
+    return whole
 
 
 class _Steps(msgspec.Struct, frozen=True):

@@ -86,5 +86,8 @@ class Unusual(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        parameters = {"limit": self.limit, "score": self.score, "least": self.least}
-        return columns_of(UnusualRow, asked.snapshot.ask(f"unusual_{self.of}", parameters))
+        snapshot = asked.snapshot
+        usual = snapshot.ask(f"usual_{self.of}", {"least": self.least})
+        parameters = {"limit": self.limit, "score": self.score}
+        with snapshot.lent("usual", usual):
+            return columns_of(UnusualRow, snapshot.ask(f"unusual_{self.of}", parameters))

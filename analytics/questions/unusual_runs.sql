@@ -13,36 +13,10 @@
 --             score        how unusual: above 0 slow, below 0 fast
 --             typical_us   the median of its workflow
 --             n            how many runs the workflow has
-WITH logged AS (
-    SELECT workflow, ln(duration_us) AS x
-    FROM runs
-    WHERE status = 'completed' AND duration_us > 0
-),
-groups AS MATERIALIZED (
-    SELECT workflow, count(*) AS n, median(x) AS middle, mad(x) AS spread
-    FROM logged
-    GROUP BY ALL
-    HAVING count(*) >= $least
-),
-flat AS (
-    SELECT workflow, avg(abs(x - middle)) AS mean_spread
-    FROM logged
-    JOIN groups USING (workflow)
-    WHERE spread = 0
-    GROUP BY ALL
-),
-scales AS MATERIALIZED (
-    SELECT
-        groups.*,
-        CASE WHEN spread > 0 THEN spread / 0.6745 ELSE 1.2533 * mean_spread END AS scale
-    FROM groups
-    LEFT JOIN flat USING (workflow)
-),
-scored AS (
-    -- A left join, so that the few groups are what is looked up.
+WITH scored AS (
     SELECT runs.*, (ln(duration_us) - middle) / nullif(scale, 0) AS score, middle, n
     FROM runs
-    LEFT JOIN scales USING (workflow)
+    LEFT JOIN usual USING (workflow)
     WHERE status = 'completed' AND duration_us > 0
 ),
 told AS (

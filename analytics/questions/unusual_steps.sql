@@ -1,7 +1,8 @@
 -- Which steps took unusually long or short for their node?
 --
 -- Reads       steps (columns as in analytics/schema.py), times in microseconds.
--- Parameters  $least: groups of fewer steps are not judged. $score: least absolute score of a row.
+--             usual (columns as in usual_steps.sql): a table of its own, for DuckDB knows how small it is then.
+-- Parameters  $score: least absolute score of a row.
 --             $limit: most rows.
 -- Grain       One row per completed step with a known duration above 0.
 -- Method      The modified z-score of Iglewicz and Hoaglin (How to Detect and Handle Outliers, 1993):
@@ -13,36 +14,10 @@
 --             score        how unusual: above 0 slow, below 0 fast
 --             typical_us   the median of its group
 --             n            how many steps the group has
-WITH logged AS (
-    SELECT workflow, node_id, ln(duration_us) AS x
-    FROM steps
-    WHERE status = 'completed' AND duration_us > 0
-),
-groups AS MATERIALIZED (
-    SELECT workflow, node_id, count(*) AS n, median(x) AS middle, mad(x) AS spread
-    FROM logged
-    GROUP BY ALL
-    HAVING count(*) >= $least
-),
-flat AS (
-    SELECT workflow, node_id, avg(abs(x - middle)) AS mean_spread
-    FROM logged
-    JOIN groups USING (workflow, node_id)
-    WHERE spread = 0
-    GROUP BY ALL
-),
-scales AS MATERIALIZED (
-    SELECT
-        groups.*,
-        CASE WHEN spread > 0 THEN spread / 0.6745 ELSE 1.2533 * mean_spread END AS scale
-    FROM groups
-    LEFT JOIN flat USING (workflow, node_id)
-),
-scored AS (
-    -- A left join, so that the few groups are what is looked up.
+WITH scored AS (
     SELECT steps.*, (ln(duration_us) - middle) / nullif(scale, 0) AS score, middle, n
     FROM steps
-    LEFT JOIN scales USING (workflow, node_id)
+    LEFT JOIN usual USING (workflow, node_id)
     WHERE status = 'completed' AND duration_us > 0
 ),
 told AS (

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from api import answers, cursor, events_json, examples, openapi
+from api import answers, cursor, events_json, examples, openapi, queries
 from api.background import BackgroundRun
 from api.errors import BodyTooLarge, HostRefused, NotJson, ServiceStopping, TooManyRuns
 from api.hosts import check_host
@@ -28,6 +28,7 @@ from recorder.errors import (
     RunNotFound,
     UpstreamUnreachable,
 )
+from recorder.store.views import ONE_AT_A_TIME
 
 router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
 
@@ -78,18 +79,22 @@ _ENDED: Final[openapi.Responses] = {
     description="Newest first, with their steps. All filters have to hold.",
     response_model=RunPageModel,
     responses=openapi.answers(200, "RUN_PAGE", BadQuery),
+    openapi_extra=queries.documented(RunsParameters),
 )
-def list_runs(service: ServiceOf, wanted: Annotated[RunsParameters, Query()]) -> Response:
+def list_runs(
+    service: ServiceOf, wanted: Annotated[RunsParameters, Depends(queries.reading(RunsParameters))]
+) -> Response:
     """A page of runs."""
     before = cursor.decode(wanted.cursor)
     page = service.runs(wanted.to_filter(), limit=wanted.limit, before=before)
-    return answers.document(
-        {
-            "runs": [run_document(run) for run in page.runs],
-            "next_cursor": cursor.encode(page.next_before),
-            "as_of_position": page.as_of_position,
-        }
-    )
+    with ONE_AT_A_TIME:
+        return answers.document(
+            {
+                "runs": [run_document(run) for run in page.runs],
+                "next_cursor": cursor.encode(page.next_before),
+                "as_of_position": page.as_of_position,
+            }
+        )
 
 
 @router.post(

@@ -19,8 +19,8 @@ _MAX_SEED: Final = 2**256
 """Seeds beyond 64 bits exist; beyond this they are no seeds."""
 
 
-class Facts(msgspec.Struct, frozen=True, gc=False):
-    """Facts of an output; what is unknown is None.
+class Facts(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Facts of an output; what is unknown is None. As JSON an array, as in rows of a query.
 
     Attributes:
         images: How many images it holds.

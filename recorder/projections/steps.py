@@ -30,8 +30,10 @@ MAX_BODY_CHARACTERS = 65_536
 """A longer error body stays in its frame only."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A step's state. All times in microseconds since the run began, monotonic.
+
+    As JSON an array, so that rows of a query are read as they are; the error has to stay the last.
 
     Attributes:
         node_id: The node, "" where the event named none.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +61,34 @@ class Database:
         """A transaction that only reads; driver errors come as `LogUnavailable`."""
         with _translated(), self.engine.connect() as connection:
             yield connection.execution_options(**self._read_options)
+
+    def read_row(self, statement: str, values: Sequence[Any] | dict[str, Any]) -> tuple[Any, ...]:
+        """The one row of a statement in the driver's own words, for what is asked often.
+
+        Through SQLAlchemy's execution a short statement takes 0.15 ms more. Errors are those of `reading`.
+        """
+        with _translated():
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(statement, values)
+                row: tuple[Any, ...]
+                [row] = cursor.fetchall()
+                cursor.close()
+                return row
+            except BaseException as error:
+                connection.invalidate()
+                self._raise_as_sqlalchemy(statement, error)
+                raise
+            finally:
+                connection.close()
+
+    def _raise_as_sqlalchemy(self, statement: str, error: BaseException) -> None:
+        driver = self.engine.dialect.loaded_dbapi
+        if isinstance(error, driver.Error):
+            raise DBAPIError.instance(
+                statement, None, error, driver.Error, dialect=self.engine.dialect
+            ) from error
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

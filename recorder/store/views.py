@@ -3,46 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
-    Connection,
+    FromClause,
     Select,
+    Text,
     bindparam,
+    cast,
     exists,
     func,
+    literal_column,
     or_,
     select,
 )
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
 
+from recorder.documents import Mode
 from recorder.errors import BadQuery
-from recorder.events import lift
+from recorder.events import CloseReason, lift
 from recorder.projections.outputs import Facts
 from recorder.projections.queue import Queue
-from recorder.projections.runs import Run
-from recorder.projections.steps import Failure, Step, StepKey
+from recorder.projections.runs import Run, RunStatus
+from recorder.projections.steps import Failure, Step
 from recorder.store.engine import Database
 from recorder.store.generations import RUNS, Checkpoint, read_checkpoint
 from recorder.store.tables import log_head, projections, runs, steps
 
 MAX_PAGE: Final = 1_000
 
+ONE_AT_A_TIME: Final = threading.Lock()
+"""Held by a thread while it makes objects of a page's rows, or documents of those: no waiting for anything.
+
+Threads that did so together would take the interpreter lock from each other again and again, and from the
+event loop (docs/performance.md).
+"""
+
 _live_generation = (
     select(projections.c.generation).where(projections.c.name == RUNS).scalar_subquery()
 )
-_PLACE: Final = (
-    select(
-        projections.c.generation, projections.c.position, log_head.c.position.label("log_position")
-    )
-    .join_from(projections, log_head, log_head.c.id == 1)
-    .where(projections.c.name == RUNS)
-)
-_RUN_COLUMNS: Final = [column for column in runs.columns if column.name != "generation"]
-_STEP_COLUMNS: Final = [column for column in steps.columns if column.name != "generation"]
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,15 +125,15 @@ class Views:
         if not 1 <= limit <= MAX_PAGE:
             raise BadQuery("limit", f"is from 1 to {MAX_PAGE}")
         values = _values(wanted, before, only)
-        with self._database.reading() as connection:
-            place = connection.execute(_PLACE).one()
-            query = _page_query(connection.dialect.name, tuple(values))
-            bounds = {"generation": place.generation, "limit": limit + 1}
-            rows = _rows(connection, query, bounds | values)
-            found = _with_steps(connection, rows[:limit], place.generation)
-        more = len(rows) > limit
-        next_before = found[-1].first_position if more else None
-        return Page(found, next_before, place.position, place.log_position)
+        statement = _statement(self._database.engine.dialect, tuple(values))
+        position, log_position, text = self._database.read_row(
+            statement.text, statement.in_place({"limit": limit + 1, **values})
+        )
+        with ONE_AT_A_TIME:
+            rows = _decode_rows(text)
+            found = [_run(row) for row in rows[:limit]]
+        next_before = found[-1].first_position if len(rows) > limit else None
+        return Page(found, next_before, position, log_position)
 
 
 def _values(wanted: RunFilter, before: int | None, only: str | None) -> dict[str, Any]:
@@ -154,34 +159,81 @@ def _holding(text: str) -> str:
     return f"%{text}%"
 
 
+class _Statement:
+    """A query in the words of a driver."""
+
+    def __init__(self, query: Select[Any], dialect: Dialect) -> None:
+        compiled = query.compile(dialect=dialect)
+        self.text = str(compiled)
+        self._fixed = compiled.params
+        self._places = compiled.positiontup if isinstance(compiled, SQLCompiler) else None
+
+    def in_place(self, values: dict[str, Any]) -> Sequence[Any] | dict[str, Any]:
+        """The values as the driver takes them: by place for SQLite, else by name."""
+        named = {**self._fixed, **values}
+        return named if self._places is None else [named[name] for name in self._places]
+
+
 @lru_cache(maxsize=256)
-def _page_query(dialect: str, names: tuple[str, ...]) -> Select[Any]:
-    """The query for a page narrowed by these; made once, as making it takes longer than running it."""
-    query = (
-        select(*_RUN_COLUMNS)
-        .where(runs.c.generation == bindparam("generation"), *(_CONDITIONS[name] for name in names))
+def _statement(dialect: Dialect, names: tuple[str, ...]) -> _Statement:
+    """For a page narrowed by these; made once, as making it takes longer than running it."""
+    return _Statement(_page_query(dialect.name == "sqlite", names), dialect)
+
+
+def _page_query(is_sqlite: bool, names: tuple[str, ...]) -> Select[Any]:
+    """The query for a page narrowed by these.
+
+    One row: how far things have come, and the page as JSON text, see `_RunRow`. As a statement it sees one
+    state of the database. As text it takes one step of the driver's cursor: sqlite3 gives up the interpreter
+    lock at every row, and a few hundred rows read by several threads at once take most of their time to get
+    it back (docs/performance.md).
+    """
+    texts = _SQLITE if is_sqlite else _POSTGRESQL
+    page = (
+        select(runs)
+        .where(runs.c.generation == _live_generation, *(_CONDITIONS[name] for name in names))
         .order_by(runs.c.first_position.desc())
         .limit(bindparam("limit"))
+        .subquery("page")
     )
-    return _at_once(query) if dialect == "sqlite" else query
-
-
-@lru_cache(maxsize=2)
-def _steps_query(dialect: str) -> Select[Any]:
-    query = select(*_STEP_COLUMNS).where(
-        steps.c.generation == bindparam("generation"),
-        steps.c.request_id.in_(bindparam("ids", expanding=True)),
+    step = texts.array(texts.array(*_columns(steps, Step, texts)), steps.c.error)
+    its_steps = select(texts.list_of(step)).where(
+        steps.c.generation == page.c.generation, steps.c.request_id == page.c.request_id
     )
-    return _at_once(query) if dialect == "sqlite" else query
+    run = texts.array(*_columns(page, _RunRow, texts), its_steps.scalar_subquery())
+    rows = select(cast(texts.list_of(run), Text)).select_from(page).scalar_subquery()
+    return (
+        select(
+            projections.c.position, log_head.c.position.label("log_position"), rows.label("rows")
+        )
+        .join_from(projections, log_head, log_head.c.id == 1)
+        .where(projections.c.name == RUNS)
+    )
 
 
-def _at_once(query: Select[Any]) -> Select[Any]:
-    """All rows of a query as one JSON text, in their order.
+class _JsonTexts(msgspec.Struct, frozen=True):
+    """How a database says what makes JSON text: an array of values, and a list of rows, `[]` for none."""
 
-    sqlite3 gives up the interpreter lock at every row, and a few hundred rows read by several threads at
-    once take most of their time to get it back (docs/performance.md).
-    """
-    return select(func.json_group_array(func.json_array(*query.subquery().c)))
+    array: Callable[..., ColumnElement[Any]]
+    list_of: Callable[[ColumnElement[Any]], ColumnElement[Any]]
+
+
+_SQLITE: Final = _JsonTexts(func.json_array, func.json_group_array)
+_POSTGRESQL: Final = _JsonTexts(
+    func.json_build_array,
+    lambda row: func.coalesce(func.json_agg(row), literal_column("'[]'")),
+)
+
+
+def _columns(
+    table: FromClause, kind: type[msgspec.Struct], texts: _JsonTexts
+) -> Iterator[ColumnElement[Any]]:
+    """Columns in the order of the fields they are read into, but for the last, which is no column."""
+    for name in kind.__struct_fields__[:-1]:
+        if name == "facts":
+            yield texts.array(*(table.c[fact] for fact in Facts.__struct_fields__))
+        else:
+            yield table.c[name]
 
 
 def _has_step(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -214,72 +266,75 @@ _CONDITIONS: Final[dict[str, ColumnElement[bool]]] = {
 }
 
 
-def _with_steps(connection: Connection, rows: Sequence[_Row], generation: int) -> list[Run]:
-    of_run: dict[str, dict[StepKey, Step]] = {row[_ID]: {} for row in rows}
-    if rows:
-        query = _steps_query(connection.dialect.name)
-        for row in _rows(connection, query, {"generation": generation, "ids": list(of_run)}):
-            step = _step(row)
-            of_run[row[_ID]][step.node_id, step.attempt] = step
-    return [_run(row, of_run[row[_ID]]) for row in rows]
+class _StepRow(msgspec.Struct, array_like=True, gc=False):
+    """A step without its error, which may hold escapes that msgspec takes for no JSON; and that."""
+
+    step: Step
+    error: str | None
 
 
-def _rows(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Sequence[_Row]:
-    result = connection.execute(query, values)
-    if connection.dialect.name == "sqlite":
-        return _decode_rows(result.scalar_one())
-    return result.all()
+class _RunRow(msgspec.Struct, array_like=True, gc=False):
+    """A run as it is stored, with its steps."""
+
+    request_id: str
+    workflow: str
+    source: str
+    mode: Mode
+    status: RunStatus
+    opened_at: int | None
+    closed_at: int | None
+    duration_us: int | None
+    first_event_us: int | None
+    close_reason: CloseReason | None
+    timed: int
+    events: int
+    first_position: int
+    as_of_position: int
+    anomalies: str
+    error: str | None
+    queue: str | None
+    definition: str | None
+    input_digest: str | None
+    parent: str | None
+    facts: Facts
+    steps: list[_StepRow]
 
 
-_Row = Sequence[Any]
-_decode_rows: Final = msgspec.json.Decoder(list[list[Any]]).decode
-_ID: Final = 0
+_decode_rows: Final = msgspec.json.Decoder(list[_RunRow]).decode
 
 
-# Columns are taken by their place, in the order of the tables; by name takes longer than reading them.
-
-
-def _run(row: _Row, its_steps: dict[StepKey, Step]) -> Run:
+def _run(row: _RunRow) -> Run:
+    its_steps = [_step(step) for step in row.steps]
     return Run(
-        request_id=row[0],
-        workflow=row[1],
-        source=row[2],
-        status=row[3],
-        opened_at=row[4],
-        closed_at=row[5],
-        duration_us=row[6],
-        first_event_us=row[7],
-        close_reason=row[8],
-        timed=bool(row[9]),
-        events=row[10],
-        first_position=row[11],
-        as_of_position=row[12],
-        anomalies={} if row[13] == "{}" else json.loads(row[13]),
-        error=_failure(row[14]),
-        mode=row[15],
-        queue=None if row[16] is None else Queue(**json.loads(row[16])),
-        definition=row[17],
-        input_digest=row[18],
-        parent=row[19],
-        facts=Facts(*row[20:25]),
-        steps=its_steps,
+        request_id=row.request_id,
+        workflow=row.workflow,
+        source=row.source,
+        mode=row.mode,
+        status=row.status,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        duration_us=row.duration_us,
+        first_event_us=row.first_event_us,
+        close_reason=row.close_reason,
+        timed=bool(row.timed),
+        events=row.events,
+        first_position=row.first_position,
+        as_of_position=row.as_of_position,
+        steps={(step.node_id, step.attempt): step for step in its_steps},
+        anomalies={} if row.anomalies == "{}" else json.loads(row.anomalies),
+        error=_failure(row.error),
+        queue=None if row.queue is None else Queue(**json.loads(row.queue)),
+        definition=row.definition,
+        input_digest=row.input_digest,
+        parent=row.parent,
+        facts=row.facts,
     )
 
 
-def _step(row: _Row) -> Step:
-    return Step(
-        node_id=row[1],
-        attempt=row[2],
-        first_seq=row[3],
-        app_id=row[4],
-        step_request_id=row[5],
-        status=row[6],
-        submitted_us=row[7],
-        finished_us=row[8],
-        inference_us=row[9],
-        error=_failure(row[10]),
-        facts=Facts(*row[11:16]),
-    )
+def _step(row: _StepRow) -> Step:
+    if row.error is None:
+        return row.step
+    return msgspec.structs.replace(row.step, error=_failure(row.error))
 
 
 def _failure(column: str | None) -> Failure | None:

@@ -202,3 +202,24 @@ def test_reading_goes_on_while_an_append_is_under_way(database: Database) -> Non
     seen: list[int] = []
     log.append(ActingBatch(plain_run("a", 1), lambda: seen.append(log.head().position)))
     assert (seen, log.head().position) == ([0], 1)
+
+
+def test_a_row_read_through_the_driver_is_the_row(database: Database) -> None:
+    assert database.read_row("SELECT 1, 'a' WHERE 1 = 1", ()) == (1, "a")
+
+
+def test_a_read_through_the_driver_fails_as_any_other(database: Database) -> None:
+    def any_other() -> None:
+        with database.reading() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM there_is_none")
+
+    def through_the_driver() -> None:
+        database.read_row("SELECT 1 FROM there_is_none", ())
+
+    told = []
+    for read in (any_other, through_the_driver):
+        with pytest.raises(Exception, match="there_is_none") as failed:
+            read()
+        told.append(type(failed.value))
+    assert told[0] is told[1]
+    assert database.read_row("SELECT 1", ()) == (1,)
