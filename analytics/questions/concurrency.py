@@ -175,7 +175,8 @@ class Load(Question):
             app = np.array(codes, np.int32)[apps.indices.to_numpy()]
             # Copies, or each would keep its whole batch.
             begins, ends = (batch.column(of).to_numpy().copy() for of in ("begin_us", "end_us"))
-            return begins, ends, app, batch.column("value_us")
+            values = batch.column("value_us").copy_to(pa.default_cpu_memory_manager())
+            return begins, ends, app, values
 
         kept = asked.snapshot.gather("steps_under_load", keep, parameters)
         begins, ends, apps, values = (
