@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Bucket = Literal["minute", "hour", "day", "week", "month"]
 """Calendar units of UTC; a week begins on Monday."""
-BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
 
 LENGTHS_US: Final[dict[Bucket, int]] = {
     "minute": 60_000_000,

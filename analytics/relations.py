@@ -72,13 +72,7 @@ def of_runs(selection: Selection, steps: str) -> list[str]:
         selection: Which.
         steps: The relation of the selected steps.
     """
-    conditions = _window(selection)
-    if selection.workflow is not None:
-        conditions.append(f"workflow = {literal(lift(selection.workflow))}")
-    if selection.status is not None:
-        conditions.append(f"status = {literal(lift(selection.status))}")
-    if selection.definition is not None:
-        conditions.append(f"definition = {literal(lift(selection.definition))}")
+    conditions = _of_run(selection, status="status")
     if _of_step(selection):
         conditions.append(f"request_id IN (SELECT request_id FROM {steps})")
     return conditions
@@ -86,11 +80,15 @@ def of_runs(selection: Selection, steps: str) -> list[str]:
 
 def of_steps(selection: Selection) -> list[str]:
     """Conditions on steps."""
-    conditions = _window(selection) + _of_step(selection)
+    return _of_run(selection, status="run_status") + _of_step(selection)
+
+
+def _of_run(selection: Selection, *, status: str) -> list[str]:
+    conditions = _window(selection)
     if selection.workflow is not None:
         conditions.append(f"workflow = {literal(lift(selection.workflow))}")
     if selection.status is not None:
-        conditions.append(f"run_status = {literal(lift(selection.status))}")
+        conditions.append(f"{status} = {literal(lift(selection.status))}")
     if selection.definition is not None:
         conditions.append(f"definition = {literal(lift(selection.definition))}")
     return conditions

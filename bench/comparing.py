@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from analytics.comparing.queries import ChangesQuery, CompareQuery
 from analytics.engine import MEMORY_LIMIT
 from analytics.selection import Selection
 from bench.measure import Result
+from tests.trust.memory import peak_rss_bytes
 
 STEPS = (1_000_000, 10_000_000)
 WEEK_US = 7 * 24 * 3_600 * 1_000_000
@@ -75,7 +75,7 @@ def main(what: str, path: str) -> None:
     else:
         changes_in(_opened(path, "true"), ChangesQuery())
     took_s = time.perf_counter() - started
-    print(took_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(took_s, peak_rss_bytes() / 2**20)
 
 
 def _opened(path: str, where: str) -> Snapshot:

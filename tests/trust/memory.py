@@ -12,7 +12,7 @@ def rss_bytes() -> int:
 
 
 def peak_rss_bytes() -> int:
-    """The most this process has taken since its program began."""
+    """The most this process has taken since its program began; `getrusage` counts what ran before it, too."""
     return _status_bytes("VmHWM")
 
 
