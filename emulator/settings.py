@@ -95,12 +95,14 @@ class WebhookFaults(_Model):
         age_s: Let the timestamp, signed as it should be, lie so far in the past.
         deliveries: Deliver so many times, even to a receiver that has accepted; 0 is never.
         payload_error: Say in place of the payload that it could not be written as JSON.
+        overtakes: Answer the submit only after the webhook was accepted, or given up.
     """
 
     bad_signature: bool = False
     age_s: Seconds = 0.0
     deliveries: Annotated[int, Field(ge=0, le=10)] = 1
     payload_error: bool = False
+    overtakes: bool = False
 
 
 class Faults(_Model):

@@ -42,6 +42,7 @@ from recorder.settings import Settings
 from recorder.sources.http import resolve
 from recorder.sources.platform import definitions_at
 from recorder.store import schema
+from recorder.store.beginnings import beginning
 from recorder.store.definitions import DefinitionStore
 from recorder.store.engine import Database, connect
 from recorder.store.late import LateLog
@@ -256,10 +257,11 @@ class Recorder(RunRecorder):
             RunNotFound: There is none of this id.
         """
         self.writer.flush()
-        first = self.log.read_run(lift(request_id) or "", limit=1)
+        run = lift(request_id) or ""
+        first = self.log.read_run(run, limit=1)
         if not first:
             raise RunNotFound(request_id)
-        return again(first[0], changes)
+        return again(first[0], changes, began=beginning(self.log, run))
 
     def import_transcript(
         self, path: Path, *, workflow: str = "", request_id: str | None = None

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from recorder.documents import as_bytes
-from recorder.events import Answer, Completion, Exchange, LoggedEvent, Opened, Output
+from recorder.documents import as_bytes, beginning_in
+from recorder.events import Answer, Completion, Exchange, LoggedEvent, Output
 from recorder.projections.runs import Run, steps_told_of
 from recorder.projections.steps import Step, StepKey
 
@@ -139,9 +139,9 @@ def side(run: Run, events: Iterable[LoggedEvent]) -> Side:
     outputs: dict[StepKey, bytes] = {}
     for logged, step in steps_told_of(events):
         event = logged.event
-        if isinstance(event, Opened):
-            given = as_bytes(event.input, event.input_base64) or None
-        elif isinstance(event, Completion):
+        if (began := beginning_in(event)) is not None:
+            given = as_bytes(began.input, began.input_base64) or None
+        if isinstance(event, Completion):
             if step is not None and event.output is not None:
                 outputs[step] = event.output
         elif (part := result_part(logged)) is not None:

@@ -8,7 +8,7 @@ default, so that every document ever written can be read.
 from __future__ import annotations
 
 import base64
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,8 @@ CloseReason = Literal["eof", "cut", "client_gone", "timeout", "refused", "record
 What = Literal[
     "submit", "status", "status_stream", "result", "cancel", "webhook", "unknown", "erased"
 ]
+
+Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,10 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         headers: Of the answer (of the request, for a webhook), redacted.
         body: The body as text; of a status stream, one of its frames.
         body_base64: The body where it is not UTF-8.
+        opened: How the run began, where its webhook came before the reply to its submit: then the run's
+            first event could not tell.
+        lead_us: With `opened`, how long before the webhook the submit went out. The times of this event and
+            the later ones count from the submit, those of the earlier ones from the webhook.
     """
 
     what: What
@@ -84,6 +90,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     body: str | None = None
     body_base64: str | None = None
+    opened: Opened | None = None
+    lead_us: Microseconds = 0
     node_id: None = None
     app_id: None = None
     step_request_id: None = None
@@ -139,6 +147,13 @@ _encode = msgspec.json.Encoder().encode
 def encode_document(document: Opened | Exchange | Gap | Closed) -> bytes:
     """The frame of an event of ours: JSON, fields in the order of the type."""
     return _encode(document)
+
+
+def beginning_in(event: object) -> Opened | None:
+    """How its run began, as far as an event tells; where several do, the last is right."""
+    if isinstance(event, Exchange):
+        return event.opened
+    return event if isinstance(event, Opened) else None
 
 
 def as_text(body: bytes) -> tuple[str | None, str | None]:

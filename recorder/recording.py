@@ -158,6 +158,26 @@ class Recording:
         except Exception as error:
             self._note(error)
 
+    def take_over(self, late: Recording, document: Opened, reply: Exchange) -> Exchange:
+        """The reply to the submit of this run, made to tell how the run began.
+
+        Args:
+            late: The recording made for the submit; never opened, and from whose start times count from
+                now on.
+            document: What it would have been opened with.
+            reply: To be recorded here.
+        """
+        try:
+            lead_us = max(0, self._started_us - late._started_us)
+            self._started_us -= lead_us
+            self._workflow = document.workflow
+            self._definition = self._definition_of(document)
+            opened = msgspec.structs.replace(document, definition=self._definition)
+            return msgspec.structs.replace(reply, opened=opened, lead_us=lead_us)
+        except Exception as error:
+            self._note(error)
+            return reply
+
     def client_left(self) -> None:
         """Notes that the client is gone, while the body is read on."""
         self._left_us = self._stamp()[1]

@@ -79,7 +79,10 @@ def tells_credentials(event: object) -> bool:
     if isinstance(event, Opened):
         asked = shows_credentials(event.url, event.request_headers)
         return asked or shows_credentials(None, event.response_headers)
-    return isinstance(event, Exchange) and shows_credentials(event.url, event.headers)
+    if isinstance(event, Exchange):
+        told = event.opened is not None and tells_credentials(event.opened)
+        return told or shows_credentials(event.url, event.headers)
+    return False
 
 
 def _shows_credentials(address: str, depth: int) -> bool:

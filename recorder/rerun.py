@@ -32,12 +32,13 @@ class Again(msgspec.Struct, frozen=True):
     mode: Mode
 
 
-def again(first: LoggedEvent, changes: Mapping[str, Any]) -> Again:
+def again(first: LoggedEvent, changes: Mapping[str, Any], *, began: Opened | None = None) -> Again:
     """What to start to have a run again.
 
     Args:
         first: The run's first event.
         changes: Fields of the input and their new values, see `changed`.
+        began: How the run began, where its first event does not tell.
 
     Raises:
         NotRerunnable: What the run was started with is not in the log, or not any more.
@@ -46,7 +47,7 @@ def again(first: LoggedEvent, changes: Mapping[str, Any]) -> Again:
     parent = first.request_id
     if first.frame is None:
         raise NotRerunnable(parent, "its input has been erased")
-    opened = first.event
+    opened = began or first.event
     body = as_bytes(opened.input, opened.input_base64) if isinstance(opened, Opened) else b""
     if not isinstance(opened, Opened) or not body:
         raise NotRerunnable(parent, "its input is not recorded")

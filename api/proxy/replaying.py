@@ -22,6 +22,7 @@ from recorder.events import Error, LoggedEvent, Output, lift
 from recorder.projections.runs import fold, new_run
 from recorder.replay import Pace
 from recorder.store import matches
+from recorder.store.beginnings import beginning
 from recorder.store.log import run_events
 from recorder.store.matches import Asked
 
@@ -97,13 +98,13 @@ class Repertoire:
                 raise NothingRecorded(f"run {request_id} was not called in this way")
 
     def _opened(self, request_id: str) -> Opened:
-        first = self._rec.log.read_run(lift(request_id) or "", limit=1)
-        if not first:
+        run = lift(request_id) or ""
+        if not self._rec.log.read_run(run, limit=1):
             raise RunNotFound(request_id)
-        event = first[0].event
-        if not isinstance(event, Opened):
+        began = beginning(self._rec.log, run)
+        if began is None:
             raise NothingRecorded(f"how run {request_id} began is not known")
-        return event
+        return began
 
     def _events(self, request_id: str) -> Iterator[LoggedEvent]:
         return run_events(self._rec.log, lift(request_id) or "")

@@ -153,14 +153,14 @@ def _show_run(run: Run, events: list[LoggedEvent], *, with_events: bool) -> None
 def ends(events: Iterable[LoggedEvent]) -> tuple[Opened | None, bytes | None]:
     """How a run was opened, and the JSON text of its output."""
     from recorder.comparison import result_part
-    from recorder.events import Opened
+    from recorder.documents import beginning_in
 
     opened: Opened | None = None
     output: bytes | None = None
     for logged in events:
         event = logged.event
-        if isinstance(event, Opened) and logged.frame is not None:
-            opened = event
-        elif (part := result_part(logged)) is not None:
+        if logged.frame is not None:
+            opened = beginning_in(event) or opened
+        if (part := result_part(logged)) is not None:
             output = part
     return opened, output

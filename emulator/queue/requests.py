@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class QueuedRequest:
         outcome: How it ended; set when it is COMPLETED, failed or not.
         inference_s: Time in progress; None until it has ended, and for what never began.
         cancelled: Somebody asked for the end of a run in progress.
+        reported: Set once its webhook has been delivered for the first time, or given up.
     """
 
     application: str
@@ -40,6 +42,7 @@ class QueuedRequest:
     outcome: Outcome | None = None
     inference_s: float | None = None
     cancelled: bool = False
+    reported: asyncio.Event = field(default_factory=asyncio.Event)
 
     def belongs_to(self, application: str) -> bool:
         """Whether a path names this request's application, whole or shortened to its first parts."""

@@ -67,6 +67,8 @@ async def submit(request: Request) -> Response:
 
     queued = QueuedRequest(f"workflows/{workflow.id}", play, webhook_url, faults.webhook)
     position = emulator.queue.submit(queued)
+    if webhook_url is not None and faults.webhook.overtakes:
+        await queued.reported.wait()
     answer_as(request, queued.id)
     reply = {"status": "IN_QUEUE", "request_id": queued.id, **queued.urls(_queue_url(request))}
     return JsonAnswer({**reply, "queue_position": position})

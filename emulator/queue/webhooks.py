@@ -64,7 +64,7 @@ class Webhooks:
             return
         faults = request.webhook_faults
         body = write_json(_report(request.id, request.outcome, faults)).encode()
-        delivery = self._deliver(request.webhook_url, request.id, body, faults)
+        delivery = self._deliver(request, request.webhook_url, body)
         task = asyncio.create_task(delivery)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -78,10 +78,15 @@ class Webhooks:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _deliver(self, url: str, request_id: str, body: bytes, faults: WebhookFaults) -> None:
-        for _ in range(faults.deliveries):
-            if not await self._offer(url, request_id, body, faults):
-                logger.warning("the webhook of request %s was not accepted", request_id)
+    async def _deliver(self, request: QueuedRequest, url: str, body: bytes) -> None:
+        faults = request.webhook_faults
+        try:
+            for _ in range(faults.deliveries):
+                if not await self._offer(url, request.id, body, faults):
+                    logger.warning("the webhook of request %s was not accepted", request.id)
+                request.reported.set()
+        finally:
+            request.reported.set()
 
     async def _offer(self, url: str, request_id: str, body: bytes, faults: WebhookFaults) -> bool:
         pause_s = self._settings.webhook_pause_s

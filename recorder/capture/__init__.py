@@ -5,7 +5,8 @@ The same rules for the proxy, which passes requests on, and for the SDK, which s
 
 from recorder.capture.capture import Capture, Recorded
 from recorder.capture.endpoints import Endpoint, Host, endpoint_of
-from recorder.capture.queued import MAX_PART_BYTES, has_outcome
+from recorder.capture.queue_taps import MAX_PART_BYTES
+from recorder.capture.queued import has_outcome
 from recorder.capture.taps import Call, Headers, NoTap, Tap
 
 __all__ = [

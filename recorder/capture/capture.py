@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 
 from recorder import redaction
 from recorder.capture.endpoints import Endpoint
-from recorder.capture.queued import QueuedRuns, QueueTap, SubmitTap
+from recorder.capture.queue_taps import QueueTap, SubmitTap
+from recorder.capture.queued import QueuedRuns
 from recorder.capture.taps import Call, Headers, NoTap, RunTap, Tap
 from recorder.documents import CloseReason, Exchange, Source, as_text
 from recorder.recording import Recording

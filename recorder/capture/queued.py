@@ -2,6 +2,9 @@
 
 A run is opened by the reply to its submit, which names it, and closed by what tells its outcome: its
 result, or a webhook. One that nobody asks about any more is closed after a while.
+
+A webhook may come before that reply. Then it opens the run, which stays open while a submit that was
+under way may turn out to be its own.
 """
 
 from __future__ import annotations
@@ -9,20 +12,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from recorder import redaction, sse
-from recorder.capture.taps import Call, Headers, opened
-from recorder.documents import Closed, CloseReason, Exchange, Opened, Source, What, as_text
+from recorder.capture.taps import Call, opened
+from recorder.documents import Closed, CloseReason, Exchange, Opened, Source, What
 from recorder.events import lift
 from recorder.projections.queue import Queue, tell
 from recorder.recording import Recording
 from recorder.store.log import EventLog, run_events
-
-MAX_PART_BYTES: Final = 16 * 1024 * 1024
-"""A longer body goes on in another exchange."""
 
 IDLE_S: Final = 3_600.0
 """How long a queued run is waited for after the last word about it."""
@@ -37,16 +36,18 @@ class QueuedRun:
     Attributes:
         recording: What is being recorded of it.
         asked_at_s: When the last word about it came, on the monotonic clock.
+        has_outcome: Whether that has been told.
     """
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
+        self.has_outcome = False
         self._queue = Queue()
         self._last: dict[What, tuple[int | None, bytes]] = {}
         self.asked_at_s = time.monotonic()
 
-    def told(self, exchange: Exchange, body: bytes) -> bool:
-        """Records an exchange; returns whether it tells the outcome, which ends the recording.
+    def told(self, exchange: Exchange, body: bytes) -> None:
+        """Records an exchange.
 
         What says no more than the last of its kind is not recorded again: clients ask for the status
         ten times a second, and fal delivers a webhook again until it is taken.
@@ -54,12 +55,12 @@ class QueuedRun:
         self.asked_at_s = time.monotonic()
         if exchange.what in _ONCE:
             if self._last.get(exchange.what) == (exchange.status, body):
-                return False
+                return
             self._last[exchange.what] = (exchange.status, body)
         self.recording.add(exchange)
         told = tell(self._queue, exchange, 0)
         self._queue = told.queue
-        return told.outcome is not None
+        self.has_outcome = self.has_outcome or told.outcome is not None
 
     def close(self, reason: CloseReason, detail: str | None = None) -> None:
         """Ends the recording; idempotent."""
@@ -82,6 +83,8 @@ class QueuedRuns:
         self._start = start
         self._idle_s = idle_s
         self._runs: OrderedDict[str, QueuedRun] = OrderedDict()
+        self._submits: set[object] = set()
+        self._early: dict[str, set[object]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def open(self, request_id: str, document: Opened, recording: Recording) -> QueuedRun:
@@ -92,6 +95,30 @@ class QueuedRuns:
         self._runs[request_id] = run
         self._close_idle()
         return run
+
+    def submitting(self, submit: object) -> None:
+        """A submit is about to go out; tell `submitted` when its reply is recorded, or there is none."""
+        self._submits.add(submit)
+
+    def submitted(self, submit: object) -> None:
+        """Ends runs that were known from their webhooks, if no other submit can be theirs; idempotent."""
+        self._submits.discard(submit)
+        for request_id, awaited in list(self._early.items()):
+            awaited.discard(submit)
+            if not awaited:
+                self._settle(request_id)
+
+    def open_early(self, request_id: str, submit: object) -> QueuedRun | None:
+        """The run a submit turned out to begin, if a webhook of it came while that was under way."""
+        if submit not in self._early.get(request_id, ()):
+            return None
+        self._early[request_id] = {submit}
+        return self._runs[request_id]
+
+    def _settle(self, request_id: str) -> None:
+        del self._early[request_id]
+        if self._runs[request_id].has_outcome:
+            self._end(request_id, "eof")
 
     def find(self, call: Call) -> QueuedRun | None:
         """The run a request asks about.
@@ -108,10 +135,13 @@ class QueuedRuns:
 
         A run submitted elsewhere is known from its webhook alone: that it ended, not when it began.
         """
+        is_new = not self.knows(request_id)
         unknown = Opened(workflow="", source=self.source, mode="queue", timed=False)
         run = self._find(request_id, unknown)
         if run is None:
             return None
+        if is_new and self._submits:
+            self._early[request_id] = set(self._submits)
         self.tell(run, request_id, [(report, body)])
         return run.recording
 
@@ -130,14 +160,16 @@ class QueuedRuns:
     def forget(self, request_id: str) -> None:
         """Takes a run for unknown, because what was recorded of it is lost."""
         self._runs.pop(request_id, None)
+        self._early.pop(request_id, None)
         self._ended.pop(request_id, None)
 
     def tell(
         self, run: QueuedRun, request_id: str, parts: Iterable[tuple[Exchange, bytes]]
     ) -> None:
         """Records an exchange about a run in all its parts, and the run's end if this is it."""
-        outcomes = [run.told(exchange, body) for exchange, body in parts]
-        if any(outcomes):
+        for exchange, body in parts:
+            run.told(exchange, body)
+        if run.has_outcome and request_id not in self._early:
             self._end(request_id, "eof")
 
     def refuse(
@@ -155,8 +187,11 @@ class QueuedRuns:
 
     def _end(self, request_id: str, reason: CloseReason, detail: str | None = None) -> None:
         run = self._runs.pop(request_id, None)
+        self._early.pop(request_id, None)
         if run is None:
             return
+        if run.has_outcome and reason != "refused":
+            reason, detail = "eof", None
         run.close(reason, detail)
         self._ended[request_id] = None
         if len(self._ended) > _MAX_ENDED:
@@ -182,161 +217,3 @@ def has_outcome(log: EventLog, request_id: str) -> bool:
         number += 1
         named = f"{asked_for}~{number}"
     return False
-
-
-class _Submitted(msgspec.Struct):
-    request_id: Any = None
-
-
-_decode_submitted: Final = msgspec.json.Decoder(_Submitted).decode
-
-
-class _Answer:
-    """An answer being read."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self.status: int | None = None
-        self.headers: Headers = ()
-        self.body = bytearray()
-
-    def exchanges(self, what: What) -> list[tuple[Exchange, bytes]]:
-        """The request and what came back of it, with the bytes of each part."""
-        body = bytes(self.body)
-        parts = [body[at : at + MAX_PART_BYTES] for at in range(0, len(body), MAX_PART_BYTES)]
-        return [
-            (self._part(what, number, part), part) for number, part in enumerate(parts or [b""])
-        ]
-
-    def _part(self, what: What, number: int, part: bytes) -> Exchange:
-        text, in_base64 = as_text(part)
-        return Exchange(
-            what=what,
-            part=number,
-            method=self._call.method,
-            url=redaction.url(self._call.url),
-            status=self.status,
-            headers=redaction.headers(self.headers) if number == 0 else {},
-            body=text,
-            body_base64=in_base64,
-        )
-
-
-class SubmitTap:
-    """Beside a submit to the queue, whose reply names the run."""
-
-    def __init__(self, call: Call, runs: QueuedRuns, recording: Recording) -> None:
-        self.request_id: str | None = None
-        self._call = call
-        self._runs = runs
-        self._recording = recording
-        self._answer = _Answer(call)
-
-    def answered(self, status: int, headers: Headers) -> None:
-        """See `Tap`."""
-        self._answer.status, self._answer.headers = status, headers
-
-    def feed(self, chunk: bytes) -> None:
-        """See `Tap`."""
-        self._answer.body += chunk
-
-    def client_left(self) -> None:
-        """See `Tap`; the run goes on in the queue."""
-
-    def ended(self) -> None:
-        """See `Tap`."""
-        self._record("eof")
-
-    def broke_off(self, reason: CloseReason, detail: str) -> None:
-        """See `Tap`."""
-        self._record(reason, detail)
-
-    def unanswered(self, reason: CloseReason, detail: str) -> None:
-        """See `Tap`."""
-        self._record(reason, detail)
-
-    def unsent(self) -> None:
-        """See `Tap`."""
-
-    def _record(self, reason: CloseReason, detail: str | None = None) -> None:
-        answer = self._answer
-        document = opened(self._call, self._runs.source, "queue", answer.status, answer.headers)
-        request_id = _submitted_id(answer.body)
-        refused = answer.status is None or answer.status >= 300 or request_id is None
-        if request_id is not None:
-            document = msgspec.structs.replace(document, upstream_request_id=request_id)
-        self.request_id = request_id or document.upstream_request_id
-        run = self._runs.open(self.request_id or "", document, self._recording)
-        if answer.status is not None:
-            self._runs.tell(run, self.request_id or "", answer.exchanges("submit"))
-        if refused:
-            self._runs.refuse(self.request_id or "", answer.status, reason, detail)
-
-
-def _submitted_id(body: bytes | bytearray) -> str | None:
-    try:
-        told = _decode_submitted(body).request_id
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    return told if isinstance(told, str) and lift(told) else None
-
-
-class QueueTap:
-    """Beside a question about a queued run."""
-
-    def __init__(self, call: Call, runs: QueuedRuns) -> None:
-        self.request_id = call.endpoint.request_id
-        self._call = call
-        self._runs = runs
-        self._answer = _Answer(call)
-        self._frames = sse.Decoder() if call.endpoint.kind == "status_stream" else None
-
-    def answered(self, status: int, headers: Headers) -> None:
-        """See `Tap`."""
-        self._answer.status, self._answer.headers = status, headers
-        if status >= 300:
-            self._frames = None  # no stream, but a page that says why
-
-    def feed(self, chunk: bytes) -> None:
-        """See `Tap`."""
-        if self._frames is None:
-            self._answer.body += chunk
-            return
-        for frame in self._frames.feed(chunk):
-            self._answer.body = bytearray(frame.raw)
-            self._record("status_stream")
-
-    def client_left(self) -> None:
-        """See `Tap`; the run goes on in the queue."""
-
-    def ended(self) -> None:
-        """See `Tap`."""
-        if self._frames is None:
-            self._record(_WHAT[self._call.endpoint.kind])
-
-    def broke_off(self, reason: CloseReason, detail: str) -> None:  # see Tap
-        """See `Tap`; a torn answer tells nothing sure, and the client will ask again."""
-
-    def unanswered(self, reason: CloseReason, detail: str) -> None:
-        """See `Tap`; the client will ask again."""
-
-    def unsent(self) -> None:
-        """See `Tap`."""
-
-    def _record(self, what: What) -> None:
-        status = self._answer.status
-        known = self._runs.knows(self.request_id or "")
-        if not known and (status is None or status >= 300) and status != 422:
-            return  # who knows whether there is such a run at all
-        run = self._runs.find(self._call)
-        if run is None:
-            return
-        self._runs.tell(run, self.request_id or "", self._answer.exchanges(what))
-
-
-_WHAT: Final[dict[str, What]] = {
-    "status": "status",
-    "status_stream": "status_stream",
-    "result": "result",
-    "cancel": "cancel",
-}

@@ -14,8 +14,9 @@ from typing import Final
 
 import msgspec
 
+from recorder.documents import beginning_in
 from recorder.errors import BadQuery, RunNotFound
-from recorder.events import Closed, Event, LoggedEvent, Opened, lift
+from recorder.events import Closed, Event, LoggedEvent, lift
 from recorder.portable.form import (
     FORMAT,
     MANIFEST,
@@ -122,7 +123,7 @@ class _Writing:
         name = member_of_run(number)
         digest = hashlib.sha256()
         size_bytes = events = 0
-        last, definition = first, None
+        last, workflow, definition = first, "", None
         # A member of an unknown size needs room for a size beyond 4 GiB.
         with archive.open(_member(name), "w", force_zip64=True) as member:
             for batch in self._batches(first.request_id):
@@ -132,13 +133,15 @@ class _Writing:
                 size_bytes += len(lines)
                 events += len(batch)
                 last = batch[-1].logged
-                definition = _definition(batch) or definition
+                told = [event for event in map(_read, _telling(batch)) if event is not None]
+                workflow = _workflow(told) or workflow
+                definition = _definition(told) or definition
                 yield
         self._members.append(Member(name, size_bytes, digest.hexdigest()))
         self._runs.append(
             RunEntry(
                 request_id=first.request_id,
-                workflow=_workflow(first),
+                workflow=workflow,
                 member=name,
                 events=events,
                 closed=last.type == "closed",
@@ -197,16 +200,24 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def _definition(batch: list[Entry]) -> str | None:
+def _telling(batch: list[Entry]) -> Iterator[LoggedEvent]:
+    """The events that may tell how their run began or what its definition is."""
+    for entry in batch:
+        if entry.logged.type in ("opened", "exchange", "closed"):
+            yield entry.logged
+
+
+def _definition(told: list[Event]) -> str | None:
     """The name of the workflow's definition, as far as these events tell it."""
-    ends = [entry.logged for entry in batch if entry.logged.type in ("opened", "closed")]
-    told = [event.definition for event in map(_read, ends) if isinstance(event, Opened | Closed)]
-    return next((name for name in reversed(told) if name and _DIGEST.fullmatch(name)), None)
+    ends = [event if isinstance(event, Closed) else beginning_in(event) for event in told]
+    named = [end.definition for end in reversed(ends) if end is not None]
+    return next((name for name in named if name and _DIGEST.fullmatch(name)), None)
 
 
-def _workflow(first: LoggedEvent) -> str:
-    opened = _read(first)
-    return opened.workflow if isinstance(opened, Opened) else ""
+def _workflow(told: list[Event]) -> str:
+    """The workflow, as far as these events tell it."""
+    began = [beginning_in(event) for event in told]
+    return next((each.workflow for each in reversed(began) if each is not None), "")
 
 
 def _read(logged: LoggedEvent) -> Event | None:

@@ -239,15 +239,10 @@ class _Folding:
             self._count("event_after_error")
 
     def _opened(self, logged: LoggedEvent, event: Opened) -> None:
-        self.workflow = lift(event.workflow) or ""
         self.source = event.source
         self.mode = event.mode
         self.queue = Queue() if event.mode == "queue" else None
-        self.definition = lift(event.definition)
-        self.input_digest = digest(as_bytes(event.input, event.input_base64))
-        self.parent = lift(event.parent)
-        self.timed = event.timed
-        self.opened_at = logged.received_at - logged.elapsed_us
+        self._began(logged, event)
         given = lift(event.upstream_request_id) or None
         if given is not None and given != self.request_id:
             self._count("reused_request_id")
@@ -259,6 +254,15 @@ class _Folding:
                 self.error = Failure(
                     message=f"upstream answered {event.status}", status=event.status
                 )
+
+    def _began(self, logged: LoggedEvent, event: Opened) -> None:
+        """What was called, with what, and when."""
+        self.workflow = lift(event.workflow) or ""
+        self.definition = lift(event.definition)
+        self.input_digest = digest(as_bytes(event.input, event.input_base64))
+        self.parent = lift(event.parent)
+        self.timed = event.timed
+        self.opened_at = logged.received_at - logged.elapsed_us
         is_app = self.workflow != "" and not self.workflow.startswith("workflows/")
         if event.mode != "stream" and is_app:
             self._submit_the_only_step(logged)
@@ -334,6 +338,9 @@ class _Folding:
             self._put(msgspec.structs.replace(step, inference_us=output.inference_us))
 
     def _exchange(self, logged: LoggedEvent, event: Exchange) -> None:
+        if event.opened is not None:
+            self._began(logged, event.opened)
+            self._take_lead(event.lead_us)
         told = tell(self.queue or Queue(), event, self._elapsed_us(logged))
         self.queue = told.queue
         if told.facts is not None and self.facts == NO_FACTS:
@@ -342,6 +349,13 @@ class _Folding:
             return
         self.status = told.outcome
         self.error = self.error or told.failure
+
+    def _take_lead(self, lead_us: int) -> None:
+        """A webhook came before the reply to the submit: the run was done so long after the submit."""
+        if self.queue is not None and self.status != "running":
+            self.queue = msgspec.structs.replace(
+                self.queue, started_us=lead_us, completed_us=lead_us
+            )
 
     def _error(self, logged: LoggedEvent, event: Error) -> None:
         failure = _failure(event)

@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import Select, select
 
 from recorder.documents import Mode, as_bytes
-from recorder.events import LoggedEvent, Opened, lift
+from recorder.events import lift
 from recorder.inputs import digest
+from recorder.store.beginnings import beginning
 from recorder.store.engine import Database
 from recorder.store.generations import RUNS
 from recorder.store.log import EventLog
@@ -93,6 +94,5 @@ def _digest(log: EventLog, request_id: str, ignoring: Collection[str]) -> str | 
 
 
 def _input(log: EventLog, request_id: str) -> bytes:
-    first: list[LoggedEvent] = log.read_run(request_id, limit=1)
-    event = first[0].event if first else None
-    return as_bytes(event.input, event.input_base64) if isinstance(event, Opened) else b""
+    began = beginning(log, request_id)
+    return b"" if began is None else as_bytes(began.input, began.input_base64)

@@ -258,3 +258,20 @@ def test_stopping_does_not_wait_for_webhooks_to_be_accepted() -> None:
             submit(client, {}, HOLDING, to=hook.url)
             hook.next()
         assert hook.nothing_more()
+
+
+def test_a_webhook_can_come_before_the_reply_to_its_submit(client: httpx.Client) -> None:
+    with receiver() as hook:
+        reply = submit(client, to=hook.url, webhook={"overtakes": True})
+        assert not hook.nothing_more()
+        assert report(hook.next())["request_id"] == reply["request_id"]
+
+
+@pytest.mark.parametrize("deliveries", [0, 2])
+def test_a_submit_whose_webhook_nobody_accepts_is_answered_all_the_same(
+    deliveries: int, given_up: queue.Queue[logging.LogRecord]
+) -> None:
+    faults = {"overtakes": True, "deliveries": deliveries}
+    with queue_of(webhook_tries=2) as client, receiver([500, 500, 500, 500]) as hook:
+        assert submit(client, to=hook.url, webhook=faults)["status"] == "IN_QUEUE"
+    assert given_up.empty() == (deliveries == 0)

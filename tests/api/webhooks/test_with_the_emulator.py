@@ -80,6 +80,24 @@ def test_a_queued_run_ends_with_its_webhook(database_url: str) -> None:
         assert exchanges(rec, run.request_id) == ["submit", "webhook"]
 
 
+def test_a_webhook_that_comes_before_the_reply_to_its_submit_is_of_the_same_run(
+    database_url: str,
+) -> None:
+    hasty = EmulatorSettings(webhook=WebhookFaults(overtakes=True, deliveries=2))
+    with EmulatorServer(hasty) as emulator, recorded(database_url, emulator) as (rec, http):
+        reply = submit(http)
+        run = ended(rec)
+        assert (run.request_id, run.workflow, run.status, run.close_reason) == (
+            reply["request_id"],
+            STICKER,
+            "completed",
+            "eof",
+        )
+        assert run.duration_us is not None
+        assert exchanges(rec, run.request_id) == ["webhook", "submit"]
+        assert [each.request_id for each in rec.runs().runs] == [reply["request_id"]]
+
+
 def test_a_queued_run_has_its_workflows_definition_once_that_is_known(sqlite_url: str) -> None:
     with EmulatorServer() as emulator, recorded(sqlite_url, emulator) as (rec, http):
         submit(http)
