@@ -32,7 +32,10 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
             or through the queue.
         upstream_request_id: `x-fal-request-id` as it came; None where upstream gave none.
         url: The address called, credentials removed.
-        input: The request body, as text; None where unknown or not UTF-8.
+        method: Of the request; "" where there was no HTTP, or an earlier release did not tell, which knew POST
+            only.
+        input: The request body, as text; None where unknown or not UTF-8. Of a GET without a body, its query
+            as a JSON object of texts.
         input_base64: The request body where it is not UTF-8.
         request_headers: Redacted.
         status: Upstream's HTTP status; None where there was no HTTP, or no answer.
@@ -52,6 +55,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     recording: str = ""
     upstream_request_id: str | None = None
     url: str | None = None
+    method: str = ""
     input: str | None = None
     input_base64: str | None = None
     request_headers: dict[str, str] = {}

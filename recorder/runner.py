@@ -108,6 +108,7 @@ def _opened(target: Target, body: bytes, answer: Answer, parent: str | None) -> 
         mode=target.mode,
         upstream_request_id=answer.request_id,
         url=redaction.url(target.url),
+        method="POST",
         input=text,
         input_base64=in_base64,
         request_headers=redaction.headers(request_headers(target).items()),

@@ -33,7 +33,7 @@ from api.proxy.targets import Target, Targets
 from api.proxy.upstream import Upstream, UpstreamRequest
 from api.stage import Stage
 from recorder.bootstrap import Recorder
-from recorder.capture import Capture, Endpoint, Host, endpoint_of
+from recorder.capture import Capture, Endpoint, Host, endpoint_of, sent_with
 from recorder.errors import BadTarget, RecorderError
 from recorder.store.matches import Asked
 
@@ -131,7 +131,8 @@ class Proxy:
             self._inject_key(sent, scope, target)
         body = await self._read_body(receive)
         if wish.mode != "record":
-            replayed = await self._replayed(wish, endpoint, body, rewriting)
+            given_input = sent_with(scope["method"], target.url, body)
+            replayed = await self._replayed(wish, endpoint, given_input, rewriting)
             if replayed is not None:
                 return replayed
         assert self._forwarding is not None, "the proxy has not been started"

@@ -4,7 +4,7 @@ The same rules for the proxy, which passes requests on, and for the SDK, which s
 """
 
 from recorder.capture.capture import Capture, Recorded
-from recorder.capture.endpoints import Endpoint, Host, endpoint_of
+from recorder.capture.endpoints import Endpoint, Host, endpoint_of, sent_with
 from recorder.capture.queue_taps import MAX_PART_BYTES
 from recorder.capture.queued import has_outcome
 from recorder.capture.taps import Call, Headers, NoTap, Tap
@@ -21,4 +21,5 @@ __all__ = [
     "Tap",
     "endpoint_of",
     "has_outcome",
+    "sent_with",
 ]

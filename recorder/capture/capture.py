@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 Recorded = Literal["workflows", "all", "none"]
 _NOTHING: Final = NoTap()
+_METHOD_NOT_ALLOWED: Final = 405
 
 
 class Capture:
@@ -43,7 +44,7 @@ class Capture:
     def begin(self, call: Call) -> Tap:
         """The tap for a request about to go out. Never raises."""
         try:
-            return _Guarded(self._begin(call))
+            return _Guarded(self._begin(call), call.method)
         except Exception as error:
             _log.error("nothing is recorded of %r: %s", call, type(error).__name__)
             return _NOTHING
@@ -113,16 +114,23 @@ class Capture:
 
 
 class _Guarded:
-    """A tap that never raises: the first failure is told and ends its recording, nothing else."""
+    """A tap that never raises: the first failure is told and ends its recording, nothing else.
 
-    def __init__(self, tap: Tap) -> None:
+    A run is begun by POST. Where upstream says of another method that it does not know it, nothing was run.
+    """
+
+    def __init__(self, tap: Tap, method: str) -> None:
         self._tap: Tap = tap
+        self._method = method
 
     @property
     def request_id(self) -> str | None:
         return self._tap.request_id
 
     def answered(self, status: int, headers: Headers) -> None:
+        if status == _METHOD_NOT_ALLOWED and self._method != "POST":
+            self._tell(self._tap.unsent)
+            self._tap = _NOTHING
         self._tell(lambda: self._tap.answered(status, headers))
 
     def feed(self, chunk: bytes) -> None:

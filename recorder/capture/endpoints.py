@@ -1,17 +1,23 @@
 """What a request to fal is: a run, a question about a queued run, or something else.
 
-By FAL_PROTOCOL: `POST {run host}/{app}` runs and waits, `…/stream` streams; `POST {queue host}/{app}`
+By fal's protocol: `POST {run host}/{app}` runs and waits, `…/stream` streams; `POST {queue host}/{app}`
 submits, and `{queue host}/{app}/requests/{id}[/status[/stream]|/cancel]` asks about it. The app of a
 workflow is `workflows/{owner}/{name}`, or `workflows/execute` with the definition in the body.
+
+fal's JavaScript client takes any method for all three, and puts the input of a GET into the query. Whether
+fal runs anything by it shows in the answer, so such a request counts as one that costs money.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final, Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
+
+from recorder import redaction
 
 Kind = Literal["stream", "call", "submit", "status", "status_stream", "result", "cancel", "other"]
 Host = Literal["run", "queue", "other"]
@@ -19,6 +25,7 @@ Host = Literal["run", "queue", "other"]
 _QUEUED: Final = re.compile(
     r"(?P<app>[^?]+?)/requests/(?P<id>[^/?]+)(?P<what>/status/stream|/status|/cancel)?/?"
 )
+_RUNNING: Final = frozenset({"POST", "GET", "PUT", "PATCH"})
 _ASKED: Final[dict[tuple[str, str | None], Kind]] = {
     ("GET", None): "result",
     ("GET", "/status"): "status",
@@ -73,9 +80,25 @@ def endpoint_of(method: str, path: str, host: Host) -> Endpoint:
     if host == "queue" and (queued := _QUEUED.fullmatch(path)) is not None:
         kind = _ASKED.get((method, queued["what"]), "other")
         return Endpoint(kind, unquote(queued["app"]), unquote(queued["id"]))
-    if method != "POST":
+    if method not in _RUNNING:
         return _OTHER
     if host == "queue":
         return Endpoint("submit", unquote(path))
     app = path.removesuffix("/stream")
     return Endpoint("call" if app == path else "stream", unquote(app))
+
+
+def sent_with(method: str, url: str, body: bytes) -> bytes:
+    """The input a request carries: its body, or, for a GET without one, its query as a JSON object of texts.
+
+    Without credentials, and without what is meant for fal itself and not for the app, such as
+    `fal_webhook`. Total.
+    """
+    if body or method != "GET":
+        return body
+    try:
+        pairs = parse_qsl(urlsplit(redaction.url(url)).query, keep_blank_values=True)
+    except ValueError:
+        return b""
+    fields = {name: value for name, value in pairs if not name.startswith("fal_")}
+    return json.dumps(fields).encode() if fields else b""

@@ -13,7 +13,7 @@ import msgspec
 
 from recorder import redaction
 from recorder.bodies import is_event_stream
-from recorder.capture.endpoints import Endpoint
+from recorder.capture.endpoints import Endpoint, sent_with
 from recorder.documents import CloseReason, Mode, Opened, Source, as_text
 from recorder.events import Output
 from recorder.recording import Recording
@@ -67,7 +67,7 @@ class Tap(Protocol):
         """The request went out, or may have, and no status came back."""
 
     def unsent(self) -> None:
-        """The request certainly did not reach upstream; there is nothing to record."""
+        """Certainly nothing was run: the request did not reach upstream, or upstream does not know it."""
 
 
 class NoTap:
@@ -160,7 +160,7 @@ class RunTap:
 
 def opened(call: Call, source: Source, mode: Mode, status: int | None, headers: Headers) -> Opened:
     """The document a run begins with."""
-    text, in_base64 = as_text(call.body)
+    text, in_base64 = as_text(sent_with(call.method, call.url, call.body))
     named = {name.lower(): value for name, value in headers}
     return Opened(
         workflow=call.endpoint.app,
@@ -168,6 +168,7 @@ def opened(call: Call, source: Source, mode: Mode, status: int | None, headers: 
         mode=mode,
         upstream_request_id=named.get("x-fal-request-id"),
         url=redaction.url(call.url),
+        method=call.method,
         input=text,
         input_base64=in_base64,
         request_headers=redaction.headers(call.headers),

@@ -141,7 +141,7 @@ def test_a_workflow_that_streams_when_called_plainly_is_recorded_as_a_stream(
         ("POST", "/queue/fal-ai/fast-sdxl"),
         ("GET", "/queue/fal-ai/fast-sdxl/requests/1"),
         ("GET", "/queue/fal-ai/fast-sdxl/requests/1/status"),
-        ("GET", f"/{new_workflow()}"),
+        ("OPTIONS", f"/{new_workflow()}"),
         ("DELETE", f"/{new_workflow()}"),
         ("POST", "/"),
     ],
