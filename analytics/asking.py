@@ -26,6 +26,14 @@ Source = Database | Archive
 """What can be asked: a database alone, or with its segments."""
 
 _BATCH_ROWS: Final = 1_000_000
+_KINDS: Final[dict[str, type[duckdb.Error]]] = {
+    "IO Error": duckdb.IOException,
+    "Invalid Input Error": duckdb.InvalidInputException,
+    "Serialization Error": duckdb.SerializationException,
+    "Out of Memory Error": duckdb.OutOfMemoryException,
+}
+"""What a failure in the middle of an answer is, by how its message begins."""
+
 Answer = TypeVar("Answer")
 Kept = TypeVar("Kept")
 
@@ -77,7 +85,7 @@ class Snapshot:
         """
 
         def piecewise(relation: duckdb.DuckDBPyRelation) -> list[Kept]:
-            return [keep(batch) for batch in relation.to_arrow_reader(_BATCH_ROWS)]
+            return [keep(batch) for batch in _batches(relation)]
 
         return self._answered(question, parameters, piecewise)
 
@@ -120,6 +128,22 @@ class Snapshot:
         """The same as plain rows."""
         rows: list[dict[str, Any]] = self.ask(question, parameters).to_pylist()
         return rows
+
+
+def _batches(relation: duckdb.DuckDBPyRelation) -> Iterator[pa.RecordBatch]:
+    """An answer a piece at a time; DuckDB's failures, which come through Arrow here, are its own again."""
+    reader = relation.to_arrow_reader(_BATCH_ROWS)
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:
+            kind = _KINDS.get(str(error).partition(":")[0])
+            if kind is None:
+                raise
+            raise kind(str(error)) from None
+        yield batch
 
 
 @contextmanager
