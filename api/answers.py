@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -17,7 +16,7 @@ def json(model: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     return Response(model.model_dump_json(), status, headers, media_type="application/json")
 
 
-def document(value: dict[str, Any]) -> Response:
+def document(value: msgspec.Struct) -> Response:
     """A document that is in its wire shape already, as a JSON answer."""
     return Response(_encode(value), media_type="application/json")
 

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_US: Final = 60_000_000
+_EIGHT_DIGITS: Final = 100_000_000
 _RFC3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
@@ -21,7 +22,8 @@ def rfc3339(at_us: int) -> str:
     """A moment as `2025-01-31T12:00:00.000000Z`."""
     minute, us = divmod(at_us, _MINUTE_US)
     try:
-        return f"{_to_the_minute(minute)}{us // 1_000_000:02}.{us % 1_000_000:06}Z"
+        digits = str(_EIGHT_DIGITS + us)  # a 1, the seconds, and below; faster than two formats
+        return f"{_to_the_minute(minute)}{digits[1:3]}.{digits[3:]}Z"
     except OverflowError:  # a clock that far off is shown at the end of the calendar
         moment = datetime.min if at_us < 0 else datetime.max
         return f"{moment.isoformat(timespec='microseconds')}Z"

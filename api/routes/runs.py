@@ -17,7 +17,7 @@ from api.hosts import check_host
 from api.models import EventPageModel, RerunModel, RunModel, RunPageModel, StartModel
 from api.parameters import EventsParameters, RunId, RunsParameters
 from api.reading import Service, ServiceOf
-from api.run_documents import run_document
+from api.run_documents import WirePage, wire_run
 from api.start_body import read_rerun, read_start
 from recorder.errors import (
     BadQuery,
@@ -89,11 +89,11 @@ def list_runs(
     page = service.runs(wanted.to_filter(), limit=wanted.limit, before=before)
     with ONE_AT_A_TIME:
         return answers.document(
-            {
-                "runs": [run_document(run) for run in page.runs],
-                "next_cursor": cursor.encode(page.next_before),
-                "as_of_position": page.as_of_position,
-            }
+            WirePage(
+                [wire_run(run) for run in page.runs],
+                cursor.encode(page.next_before),
+                page.as_of_position,
+            )
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Literal, assert_never
 
 import msgspec
@@ -46,6 +47,8 @@ RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"
 
 _PLAIN = frozenset({"", "identity"})
 """Content encodings under which a body is what it says."""
+
+_PLACE = attrgetter("first_seq", "attempt")
 
 EMPTY_STEPS: Mapping[StepKey, Step] = {}
 
@@ -99,7 +102,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     def ordered_steps(self) -> list[Step]:
         """The steps in the order they came up."""
-        return sorted(self.steps.values(), key=lambda step: (step.first_seq, step.attempt))
+        return sorted(self.steps.values(), key=_PLACE)
 
 
 def new_run(request_id: str) -> Run:
