@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from api import openapi, problems
 from api.background import DEFAULT_LIMIT
 from api.hosts import NamedHosts, hosts_of
+from api.metrics import Metrics
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, ProxyFirst
 from api.reading import Service
@@ -26,6 +27,7 @@ from api.routes import (
     health,
     ingest,
     latency,
+    metrics,
     portable,
     runs,
     sql,
@@ -44,6 +46,7 @@ _ROUTERS: Final = (
     streams.router,
     runs.router,
     health.router,
+    metrics.router,
     ingest.router,
     latency.router,
     analytics.router,
@@ -117,6 +120,7 @@ def create_app(
         telemetry={"logs": False},  # they would quote exceptions, and those parameters
     )
     app.state.service = service
+    app.state.metrics = Metrics(rec, service)
     app.state.hosts = hosts
     app.state.proxy = proxy
     app.state.webhooks = receiver

@@ -262,3 +262,8 @@ SQL_ANSWER: Final[dict[str, Any]] = {
     "as_of_position": 3691,
     "elapsed_us": 41873,
 }
+
+METRICS: Final = """# HELP recorder_events_total Events in the log, its last position.
+# TYPE recorder_events_total counter
+recorder_events_total 52901
+"""

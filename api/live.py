@@ -50,6 +50,11 @@ class Live:
         self._followers = 0
         self._stop: threading.Event | None = None
 
+    @property
+    def followers(self) -> int:
+        """How many follow now."""
+        return self._followers
+
     async def position(self) -> int:
         """The end of the log as of now."""
         head = await to_thread.run_sync(self._log.head)

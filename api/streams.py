@@ -17,6 +17,11 @@ class Streams:
         self._tasks: set[asyncio.Task[object]] = set()
         self._is_stopping = False
 
+    @property
+    def count(self) -> int:
+        """How many are under way."""
+        return len(self._tasks)
+
     async def serve(
         self,
         play: Callable[[Client], Awaitable[None]],

@@ -61,6 +61,9 @@ class Proxy:
         capture: Records what passes.
         stage: Plays runs again.
         hosts: The names under which the recorder's key may be spent, and whose pages are our own.
+
+    Attributes:
+        passing: How many requests are on their way through, answers included.
     """
 
     def __init__(self, rec: Recorder, capture: Capture, stage: Stage, hosts: Hosts) -> None:
@@ -73,6 +76,7 @@ class Proxy:
         self._targets = Targets(settings.fal_url, settings.queue, settings.proxy.allow)
         self._via = f"1.1 fal-flight-recorder-{uuid.uuid4().hex[:12]}".encode()
         self._capture = capture
+        self.passing = 0
         self._forwarding: Forwarding | None = None
         self._upstream: Upstream | None = None
 
@@ -278,6 +282,10 @@ class ProxyFirst:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
         if scope["type"] == "http" and is_for_proxy(scope["path"]):
-            await self._proxy(scope, receive, send)
+            self._proxy.passing += 1
+            try:
+                await self._proxy(scope, receive, send)
+            finally:
+                self._proxy.passing -= 1
         else:
             await self._app(scope, receive, send)  # type: ignore[operator]

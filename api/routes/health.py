@@ -22,6 +22,7 @@ _LINKS: Final = {
     "openapi": "/api/v1/openapi.json",
     "health": "/healthz",
     "readiness": "/readyz",
+    "metrics": "/metrics",
 }
 _PATIENCE_S: Final = 2.0
 """A database that hangs must not make a living process look dead."""

@@ -108,4 +108,5 @@ def test_the_index_links_to_what_answers(http: httpx.Client) -> None:
         "openapi": 200,
         "health": 200,
         "readiness": 200,
+        "metrics": 200,
     }

@@ -61,6 +61,7 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
         "get /",
         "get /healthz",
         "get /readyz",
+        "get /metrics",
         "get /api/v1/runs",
         "post /api/v1/runs",
         "get /api/v1/runs/{request_id}",
