@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
-from api import openapi, problems
+from api import error_handlers, openapi
 from api.background import DEFAULT_LIMIT
 from api.hosts import NamedHosts, hosts_of
 from api.metrics import Metrics
@@ -127,6 +127,6 @@ def create_app(
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     for router in _ROUTERS:
         app.include_router(router)
-    problems.install(app)
+    error_handlers.install(app)
     openapi.install(app)
     return app
