@@ -18,6 +18,7 @@ from recorder import chain
 from recorder.errors import LogError, RunClosed, SequenceConflict
 from recorder.events import NewEvent, lift
 from recorder.store import text_copy
+from recorder.store.binding import Linked, Row, event_row, sqlite_event_row
 from recorder.store.signal import CHANNEL
 from recorder.store.tables import events
 
@@ -80,8 +81,7 @@ class Statements(NamedTuple):
 
     Attributes:
         copies: Whether many rows go by COPY.
-        wrap: What the driver takes bytes in. sqlite3 asks for an adapter of every value in `bytes`, at
-            0.7 µs each, and of none in a `bytearray`.
+        row: The values of an event in its place, as the driver takes them.
     """
 
     lock_head: str
@@ -93,7 +93,7 @@ class Statements(NamedTuple):
     own_run: str
     release_run: str
     copies: bool
-    wrap: Callable[[bytes], Any]
+    row: Callable[[Linked], Row]
 
 
 def _insert(verb: str, place: str, *, rows: int = 1) -> str:
@@ -129,8 +129,8 @@ def _statements(place: str, insert: str, for_update: str, **driver: Any) -> Stat
 # Whatever SQLite refuses of an append ends it, so that no statement has to be undone by itself: this
 # saves a journal of each.
 _SQLITE_INSERT: Final = "INSERT OR ROLLBACK"
-SQLITE: Final = _statements("?", _SQLITE_INSERT, "", copies=False, wrap=bytearray)
-POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True, wrap=bytes)._replace(
+SQLITE: Final = _statements("?", _SQLITE_INSERT, "", copies=False, row=sqlite_event_row)
+POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True, row=event_row)._replace(
     # One statement for both: other processes hear of the commit the moment it is made.
     move_head=(
         "WITH moved AS (UPDATE log_head SET position = %s, chain = %s RETURNING position) "
@@ -147,10 +147,6 @@ get it back from busy threads, such as an event loop's; few large statements ask
 _MAX_KNOWN_TAILS: Final = 100_000
 _SALT: Final = chain.SALT_BYTES
 _CHANGE_OWNERSHIP: Final = ("opened", "closed")
-
-
-_Linked = tuple[int, NewEvent, bytes, bytes, bytes]
-"""An event in its place: position, event, salt, digest, chain; a named tuple takes five times as long."""
 
 
 class _Signature(msgspec.Struct):
@@ -208,7 +204,7 @@ class Append:
         if not isinstance(taken, int):
             return taken
         linked = self._link(event, head.epoch, head.position + 1, head.chain, os.urandom(_SALT))
-        self._cursor.execute(self._statements.insert, _row(linked, self._statements.wrap))
+        self._cursor.execute(self._statements.insert, self._statements.row(linked))
         return self._receipts[0]
 
     def _add_all(self, batch: Sequence[NewEvent], head: Head) -> list[Outcome]:
@@ -264,30 +260,30 @@ class Append:
             return Receipt(position, value)
         return SequenceConflict(*place, next_seq=tail.seq + 1)
 
-    def _insert(self, linked: Iterator[_Linked]) -> None:
+    def _insert(self, linked: Iterator[Linked]) -> None:
         if not self._statements.copies:
             self._insert_into_sqlite(linked)
         elif len(self._new) < _COPY_FROM_ROWS:
-            self._cursor.executemany(self._statements.insert, map(_row, linked))
+            self._cursor.executemany(self._statements.insert, map(event_row, linked))
         else:
             self._copy_into_postgres(linked)
 
-    def _copy_into_postgres(self, linked: Iterator[_Linked]) -> None:
+    def _copy_into_postgres(self, linked: Iterator[Linked]) -> None:
         """Sends rows while the next ones are linked."""
         with self._cursor.copy(COPY_EVENTS) as copy:
             rows = starmap(text_copy.row, linked)
             while some := "".join(islice(rows, _ROWS_A_WRITE)):
                 copy.write(some)
 
-    def _insert_into_sqlite(self, linked: Iterator[_Linked]) -> None:
+    def _insert_into_sqlite(self, linked: Iterator[Linked]) -> None:
         left = len(self._new)
-        rows = (_row(each, self._statements.wrap) for each in linked)
+        rows = (sqlite_event_row(each) for each in linked)
         for count, insert in _SQLITE_INSERTS:
             while left >= count:
                 self._cursor.execute(insert, list(chained.from_iterable(islice(rows, count))))
                 left -= count
 
-    def _linked(self, head: Head) -> Iterator[_Linked]:
+    def _linked(self, head: Head) -> Iterator[Linked]:
         """Links the new events to the chain, one after the other."""
         value = head.chain
         salts = os.urandom(_SALT * len(self._new))
@@ -299,7 +295,7 @@ class Append:
 
     def _link(
         self, event: NewEvent, epoch: str, position: int, before: bytes, salt: bytes
-    ) -> _Linked:
+    ) -> Linked:
         digest = chain.frame_digest(salt, event.frame)
         value = chain.link(epoch, before, position, event, digest)
         self._receipts.append(Receipt(position, value))
@@ -328,23 +324,3 @@ class Append:
         except (msgspec.MsgspecError, UnicodeError):
             named = ""
         return lift(named) or instance
-
-
-def _row(linked: _Linked, wrap: Callable[[bytes], Any] = bytes) -> tuple[Any, ...]:
-    """The columns in the table's order, bytes as the driver takes them."""
-    position, event, salt, digest, value = linked
-    return (
-        position,
-        event.request_id,
-        event.seq,
-        event.type,
-        event.node_id,
-        event.app_id,
-        event.step_request_id,
-        event.received_at,
-        event.elapsed_us,
-        wrap(event.frame),
-        wrap(salt),
-        wrap(digest),
-        wrap(value),
-    )
