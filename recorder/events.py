@@ -304,7 +304,7 @@ def lift(value: str | None) -> str | None:
     return value if storable else f"sha256:{hashlib.sha256(encoded).hexdigest()}"
 
 
-class NewEvent(msgspec.Struct, frozen=True):
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into the log.
 
     Attributes:
@@ -346,7 +346,7 @@ def new_event(
     )
 
 
-class LoggedEvent(msgspec.Struct, frozen=True):
+class LoggedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event of the log; the fields stand in the order of the table's columns.
 
     What is not named here is as in `NewEvent`.
