@@ -16,7 +16,7 @@ from recorder.lanes import Parcel
 
 HIGH_WATER_BYTES: Final = 32 * 1024 * 1024
 """More than this waiting, because the log hangs or is slower than what comes, is set aside by a second
-thread, and the writer rests no longer."""
+thread. A stream of 80,000 events of 400 B passes before that, and takes nothing of its time for us."""
 
 MAX_UNREAD_BYTES: Final = 48 * 1024 * 1024
 """More than this waiting unread is read by its senders: only then it is known what there is to give up."""

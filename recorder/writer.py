@@ -300,8 +300,8 @@ class LogWriter:
             return bool(self._inbox or self._backlog)
 
     def _rest(self, worked_s: float, *, more_came: bool) -> None:
-        """Lets more come together, unless somebody waits."""
-        rest_s = REST_S - worked_s
+        """Lets more come together, unless somebody waits; what is set aside needs no company."""
+        rest_s = 0.0 if self._backlog else REST_S - worked_s
         if more_came:  # faster than it is written, maybe: those who send it have the first turn
             rest_s = max(rest_s, min(worked_s, LONGEST_REST_S))
         with self._changed:
@@ -310,9 +310,7 @@ class LogWriter:
             self._rests = False
 
     def _is_urgent(self) -> bool:
-        return (
-            self._inbox.awaited > 0 or self._inbox.is_high or bool(self._backlog) or self._closing
-        )
+        return self._inbox.awaited > 0 or self._closing
 
     def _deliver_backlog(self) -> bool:
         left = self._deliver(self._backlog.first(), None)

@@ -19,7 +19,8 @@ from recorder.writer import LogWriter
 from tests.builders import as_new, completion, frame, opened, output, plain_run, submit
 from tests.clocks import NOVEMBER_2023_US, ManualClock
 from tests.logs import WAIT_S, WatchedLog
-from tests.trust.outage.pausing import FlakySpool, missing_from, post, run_of
+from tests.trust.outage.pausing import missing_from, post, run_of
+from tests.trust.outage.test_hanging import WatchedSpool
 
 LONG_S = 100 * WAIT_S
 
@@ -30,12 +31,12 @@ def watched(sqlite_rec: Recorder) -> WatchedLog:
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> FlakySpool:
-    return FlakySpool(tmp_path / "own-spool")
+def spool(tmp_path: Path) -> WatchedSpool:
+    return WatchedSpool(tmp_path / "own-spool")
 
 
 @pytest.fixture
-def writer(watched: WatchedLog, spool: FlakySpool) -> Iterator[LogWriter]:
+def writer(watched: WatchedLog, spool: WatchedSpool) -> Iterator[LogWriter]:
     writer = LogWriter(watched, spool=spool)
     yield writer
     watched.release()
@@ -97,8 +98,12 @@ class TestARest:
         assert receipt.position == 5
         assert sizes(watched) == [1, 4]
 
-    def test_ends_when_more_waits_than_may(
-        self, writer: LogWriter, watched: WatchedLog, monkeypatch: pytest.MonkeyPatch
+    def test_does_not_keep_the_helper_from_setting_aside_what_is_too_much(
+        self,
+        writer: LogWriter,
+        watched: WatchedLog,
+        spool: WatchedSpool,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         lane = Lane("r")
         run = run_of("r", submit("a"), submit("b" * 2_000))
@@ -106,7 +111,7 @@ class TestARest:
         watched.wait_for_append()
         monkeypatch.setattr(inbox, "HIGH_WATER_BYTES", 2_000)
         post(writer, lane, run[2:])
-        watched.wait_for_append()
+        assert spool.wrote.acquire(timeout=WAIT_S)
         assert writer.flush(WAIT_S)
         assert as_new(watched.read_run("r")) == run
 
@@ -200,7 +205,11 @@ class TestAChunk:
         assert isinstance(recording.fault, RuntimeError)
 
     def test_goes_to_the_spool_with_its_events_when_the_log_hangs(
-        self, writer: LogWriter, watched: WatchedLog, monkeypatch: pytest.MonkeyPatch
+        self,
+        writer: LogWriter,
+        watched: WatchedLog,
+        spool: WatchedSpool,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(inbox, "HIGH_WATER_BYTES", 10_000)
         watched.hold()
@@ -209,14 +218,13 @@ class TestAChunk:
         post(writer, lane, run[:1])
         watched.wait_for_append()
         post_unread(writer, lane, run[1:])
-        with writer._changed:
-            assert writer._changed.wait_for(lambda: writer.is_behind, WAIT_S)
+        assert spool.wrote.acquire(timeout=WAIT_S)
         watched.release()
         assert writer.flush(WAIT_S)
         assert as_new(watched.read_run("r")) == run
 
     def test_goes_to_the_spool_with_its_events_when_the_writer_is_closed_before_it_is_read(
-        self, watched: WatchedLog, spool: FlakySpool
+        self, watched: WatchedLog, spool: WatchedSpool
     ) -> None:
         writer = LogWriter(watched, spool=spool)
         watched.hold()
