@@ -29,7 +29,7 @@ from recorder.bootstrap import Recorder
 
 _BACKLOG: Final = 2048
 _SWITCH_INTERVAL_S: Final = 0.0001
-"""How long a busy thread may keep the event loop waiting: ten times less than Python's default, because
+"""How long a busy thread may keep the event loop waiting: fifty times less than Python's default, because
 streams pass through the loop while other threads write and fold (docs/performance.md)."""
 
 _BEYOND_GRACE_S: Final = 10
