@@ -209,7 +209,7 @@ def while_comparing(database: Database, act: Callable[[], object]) -> None:
     left = [act]
 
     def on_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if left and "EXCEPT" in statement:
+        if left and "JOIN" in statement:
             left.pop()()
 
     event.listen(database.engine, "before_cursor_execute", on_statement)

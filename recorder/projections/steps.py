@@ -11,7 +11,7 @@ from recorder.projections.outputs import NO_FACTS, Facts
 StepStatus = Literal["running", "completed", "failed", "unfinished"]
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """Why a step or a run failed.
 
     Attributes:
@@ -30,7 +30,7 @@ MAX_BODY_CHARACTERS = 65_536
 """A longer error body stays in its frame only."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A step's state. All times in microseconds since the run began, monotonic.
 
     As JSON an array, so that rows of a query are read as they are; the error has to stay the last.

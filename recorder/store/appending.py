@@ -7,7 +7,7 @@ same transaction of one event takes twice as long (docs/performance.md).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain as chained
 from itertools import islice, starmap
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,7 @@ from recorder import chain
 from recorder.errors import LogError, RunClosed, SequenceConflict
 from recorder.events import NewEvent, lift
 from recorder.store import text_copy
+from recorder.store.binding import Linked, Row, event_row, sqlite_event_row
 from recorder.store.signal import CHANNEL
 from recorder.store.tables import events
 
@@ -57,11 +58,31 @@ class Tail(msgspec.Struct):
     closed: bool
 
 
+class Known(msgspec.Struct):
+    """What an appender remembers of the log from one append to the next.
+
+    It holds while the head's chain is the one it left: that changes with every commit, its own or
+    another process's, and with nothing else.
+
+    Attributes:
+        head: The head it left; None before it appended.
+        tails: The ends of runs, by their ids.
+    """
+
+    head: Head | None = None
+    tails: dict[str, Tail] = {}
+
+
 Outcome = Receipt | SequenceConflict | RunClosed
 
 
 class Statements(NamedTuple):
-    """The statements of an append, in the way of one driver."""
+    """The statements of an append, in the way of one driver.
+
+    Attributes:
+        copies: Whether many rows go by COPY.
+        row: The values of an event in its place, as the driver takes them.
+    """
 
     lock_head: str
     last_of_run: str
@@ -72,6 +93,7 @@ class Statements(NamedTuple):
     own_run: str
     release_run: str
     copies: bool
+    row: Callable[[Linked], Row]
 
 
 def _insert(verb: str, place: str, *, rows: int = 1) -> str:
@@ -79,7 +101,7 @@ def _insert(verb: str, place: str, *, rows: int = 1) -> str:
     return f"{verb} INTO events ({_COLUMNS}) VALUES {', '.join([row] * rows)}"
 
 
-def _statements(place: str, insert: str, for_update: str, *, copies: bool) -> Statements:
+def _statements(place: str, insert: str, for_update: str, **driver: Any) -> Statements:
     return Statements(
         lock_head=f"SELECT epoch, position, chain FROM log_head{for_update}",
         last_of_run=(
@@ -100,15 +122,15 @@ def _statements(place: str, insert: str, for_update: str, *, copies: bool) -> St
         ),
         release_run=f"DELETE FROM open_runs WHERE request_id = {place}",
         move_head=f"UPDATE log_head SET position = {place}, chain = {place}",
-        copies=copies,
+        **driver,
     )
 
 
 # Whatever SQLite refuses of an append ends it, so that no statement has to be undone by itself: this
 # saves a journal of each.
 _SQLITE_INSERT: Final = "INSERT OR ROLLBACK"
-SQLITE: Final = _statements("?", _SQLITE_INSERT, "", copies=False)
-POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True)._replace(
+SQLITE: Final = _statements("?", _SQLITE_INSERT, "", copies=False, row=sqlite_event_row)
+POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True, row=event_row)._replace(
     # One statement for both: other processes hear of the commit the moment it is made.
     move_head=(
         "WITH moved AS (UPDATE log_head SET position = %s, chain = %s RETURNING position) "
@@ -122,9 +144,9 @@ _SQLITE_INSERTS: Final = tuple(
 """By the number of rows they take. sqlite3 gives up the interpreter lock at each statement and has to
 get it back from busy threads, such as an event loop's; few large statements ask for it less often."""
 
-
-_Linked = tuple[int, NewEvent, bytes, bytes, bytes]
-"""An event in its place: position, event, salt, digest, chain; a named tuple takes five times as long."""
+_MAX_KNOWN_TAILS: Final = 100_000
+_SALT: Final = chain.SALT_BYTES
+_CHANGE_OWNERSHIP: Final = ("opened", "closed")
 
 
 class _Signature(msgspec.Struct):
@@ -151,29 +173,52 @@ class Append:
         self._cursor = cursor
         self._instance = instance
         self._statements = statements
-        cursor.execute(statements.lock_head)
-        row = cursor.fetchone()
-        if row is None:
-            raise LogError("the log has no head row; the database is damaged")
-        self.head = Head(*row)
         self._tails: dict[str, Tail] = {}
         self._new: list[NewEvent] = []
+        self._changes_ownership = False
         self._receipts: list[Receipt] = []  # of the new events, once they are linked
 
-    def add(self, batch: Sequence[NewEvent], tails: dict[str, Tail]) -> list[Outcome]:
+    def add(self, batch: Sequence[NewEvent], known: Known) -> list[Outcome]:
         """Links events to the chain and inserts them.
 
         Args:
             batch: What to append.
-            tails: What is known of the ends of runs; kept up to date.
+            known: What was known before; kept up to date.
         """
-        self._tails = tails
+        head = self._lock_head()
+        if known.head != head or len(known.tails) > _MAX_KNOWN_TAILS:
+            known.head, known.tails = head, {}
+        self._tails = known.tails
+        outcomes = [self._add_one(head, *batch)] if len(batch) == 1 else self._add_all(batch, head)
+        if self._receipts:
+            if self._changes_ownership:
+                self._note_ownership()
+            last = self._receipts[-1]
+            self._cursor.execute(self._statements.move_head, (last.position, last.chain))
+            known.head = Head(head.epoch, last.position, last.chain)
+        return outcomes
+
+    def _add_one(self, head: Head, event: NewEvent) -> Outcome:
+        """`_add_all` without its loops, which would be a tenth of a lone append."""
+        taken = self._take(event)
+        if not isinstance(taken, int):
+            return taken
+        linked = self._link(event, head.epoch, head.position + 1, head.chain, os.urandom(_SALT))
+        self._cursor.execute(self._statements.insert, self._statements.row(linked))
+        return self._receipts[0]
+
+    def _add_all(self, batch: Sequence[NewEvent], head: Head) -> list[Outcome]:
         taken = [self._take(event) for event in batch]
         if self._new:
-            self._insert()
-            self._note_ownership()
-            self._cursor.execute(self._statements.move_head, (self.head.position, self.head.chain))
+            self._insert(self._linked(head))
         return [self._receipts[each] if isinstance(each, int) else each for each in taken]
+
+    def _lock_head(self) -> Head:
+        self._cursor.execute(self._statements.lock_head)
+        row = self._cursor.fetchone()
+        if row is None:
+            raise LogError("the log has no head row; the database is damaged")
+        return Head(*row)
 
     def _take(self, event: NewEvent) -> Outcome | int:
         """What becomes of an event: its outcome, or its index among the new ones."""
@@ -185,7 +230,9 @@ class Append:
         if event.seq > tail.seq + 1:
             return SequenceConflict(event.request_id, event.seq, next_seq=tail.seq + 1)
         tail.seq = event.seq
-        tail.closed = event.type == "closed"
+        if event.type in _CHANGE_OWNERSHIP:
+            tail.closed = event.type == "closed"
+            self._changes_ownership = True
         self._new.append(event)
         return len(self._new) - 1
 
@@ -213,42 +260,46 @@ class Append:
             return Receipt(position, value)
         return SequenceConflict(*place, next_seq=tail.seq + 1)
 
-    def _insert(self) -> None:
+    def _insert(self, linked: Iterator[Linked]) -> None:
         if not self._statements.copies:
-            self._insert_into_sqlite()
+            self._insert_into_sqlite(linked)
         elif len(self._new) < _COPY_FROM_ROWS:
-            self._cursor.executemany(self._statements.insert, map(_row, self._linked()))
+            self._cursor.executemany(self._statements.insert, map(event_row, linked))
         else:
-            self._copy_into_postgres()
-        last = self._receipts[-1]
-        self.head = Head(self.head.epoch, last.position, last.chain)
+            self._copy_into_postgres(linked)
 
-    def _copy_into_postgres(self) -> None:
+    def _copy_into_postgres(self, linked: Iterator[Linked]) -> None:
         """Sends rows while the next ones are linked."""
         with self._cursor.copy(COPY_EVENTS) as copy:
-            rows = starmap(text_copy.row, self._linked())
+            rows = starmap(text_copy.row, linked)
             while some := "".join(islice(rows, _ROWS_A_WRITE)):
                 copy.write(some)
 
-    def _insert_into_sqlite(self) -> None:
+    def _insert_into_sqlite(self, linked: Iterator[Linked]) -> None:
         left = len(self._new)
-        rows = map(_row_unadapted, self._linked())
+        rows = (sqlite_event_row(each) for each in linked)
         for count, insert in _SQLITE_INSERTS:
             while left >= count:
                 self._cursor.execute(insert, list(chained.from_iterable(islice(rows, count))))
                 left -= count
 
-    def _linked(self) -> Iterator[_Linked]:
+    def _linked(self, head: Head) -> Iterator[Linked]:
         """Links the new events to the chain, one after the other."""
-        epoch, position, value = self.head.epoch, self.head.position, self.head.chain
-        salts = os.urandom(chain.SALT_BYTES * len(self._new))
-        for event, at in zip(self._new, range(0, len(salts), chain.SALT_BYTES), strict=True):
-            salt = salts[at : at + chain.SALT_BYTES]
-            digest = chain.frame_digest(salt, event.frame)
-            position += 1
-            value = chain.link(epoch, value, position, event, digest)
-            self._receipts.append(Receipt(position, value))
-            yield position, event, salt, digest, value
+        value = head.chain
+        salts = os.urandom(_SALT * len(self._new))
+        for index, event in enumerate(self._new):
+            salt = salts[index * _SALT : (index + 1) * _SALT]
+            linked = self._link(event, head.epoch, head.position + 1 + index, value, salt)
+            value = linked[-1]
+            yield linked
+
+    def _link(
+        self, event: NewEvent, epoch: str, position: int, before: bytes, salt: bytes
+    ) -> Linked:
+        digest = chain.frame_digest(salt, event.frame)
+        value = chain.link(epoch, before, position, event, digest)
+        self._receipts.append(Receipt(position, value))
+        return position, event, salt, digest, value
 
     def _note_ownership(self) -> None:
         """Keeps `open_runs`: the runs without an end, and whose they are."""
@@ -273,29 +324,3 @@ class Append:
         except (msgspec.MsgspecError, UnicodeError):
             named = ""
         return lift(named) or instance
-
-
-def _row(linked: _Linked) -> tuple[Any, ...]:
-    """The columns in the table's order."""
-    position, event, salt, digest, value = linked
-    return (
-        position,
-        event.request_id,
-        event.seq,
-        event.type,
-        event.node_id,
-        event.app_id,
-        event.step_request_id,
-        event.received_at,
-        event.elapsed_us,
-        event.frame,
-        salt,
-        digest,
-        value,
-    )
-
-
-def _row_unadapted(linked: _Linked) -> tuple[Any, ...]:
-    """The row for sqlite3, which asks for an adapter of every value in `bytes`, at 0.7 µs each."""
-    *columns, frame, salt, digest, value = _row(linked)
-    return (*columns, bytearray(frame), bytearray(salt), bytearray(digest), bytearray(value))

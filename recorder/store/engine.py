@@ -10,30 +10,22 @@ writer's process: closing it drops the process's POSIX locks.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import (
-    ArgumentError,
-    DatabaseError,
-    DBAPIError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-    TimeoutError,
-)
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from recorder.errors import LogError, LogUnavailable
+from recorder.errors import LogError
+from recorder.store.append_connection import Appending
+from recorder.store.failures import translated
 
 _BUSY_TIMEOUT_S: Final = 30
 _SWITCHES_TO_WAL: Final = 10
-_POOL_IS_BUSY: Final = "all connections to the database are busy"
 
 
 class Database:
@@ -48,18 +40,17 @@ class Database:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._read_options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        self._appending = Appending(engine)
         # SQLite has one writer at a time and lets a second one wait by sleeping; within a process
         # a lock hands over at once.
-        self._append_gate = threading.Lock()
-        self._write_gate = self._append_gate if self.is_sqlite else nullcontext()
-        self._append_connection: PoolProxiedConnection | None = None
+        self._write_gate = self._appending.gate if self.is_sqlite else nullcontext()
         self._closed = False
         event.listen(engine, "checkin", self._close_what_comes_back_late)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads; driver errors come as `LogUnavailable`."""
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             yield connection.execution_options(**self._read_options)
 
     def read_row(self, statement: str, values: Sequence[Any] | dict[str, Any]) -> tuple[Any, ...]:
@@ -67,7 +58,7 @@ class Database:
 
         Through SQLAlchemy's execution a short statement takes 0.15 ms more. Errors are those of `reading`.
         """
-        with _translated():
+        with translated():
             connection = self.engine.raw_connection()
             try:
                 cursor = connection.cursor()
@@ -93,54 +84,17 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that may write; it commits at the end, or rolls back on an exception."""
-        with _translated(), self._write_gate, self.engine.connect() as connection:
+        with translated(), self._write_gate, self.engine.connect() as connection:
             writer = connection.execution_options(recorder_writes=True)
             with writer.begin():
                 yield writer
 
-    @contextmanager
-    def appending(self) -> Iterator[DBAPICursor]:
+    def appending(self) -> AbstractContextManager[DBAPICursor]:
         """A driver's cursor in a write transaction, on a connection kept for appends.
 
         It commits at the end, or rolls back on an exception. One thread at a time.
         """
-        with self._append_gate:
-            connection = self._append_connection
-            try:
-                if connection is None:
-                    connection = self._append_connection = self.engine.raw_connection()
-                cursor = connection.cursor()
-                if self.is_sqlite:
-                    cursor.execute("BEGIN IMMEDIATE")
-                yield cursor
-                connection.commit()
-            except BaseException as error:
-                self._drop_append_connection()
-                self._raise_translated(error)
-                raise
-            if self._closed:
-                self._close_append_connection()
-
-    def _drop_append_connection(self) -> None:
-        """Gives up the connection with whatever it was in the middle of; that rolls back."""
-        connection, self._append_connection = self._append_connection, None
-        if connection is None:
-            return
-        if self.is_sqlite:
-            # A closed SQLite connection keeps its locks as long as somebody has a cursor of it, such
-            # as the frames of the traceback.
-            with suppress(Exception):
-                connection.rollback()
-        connection.invalidate()
-
-    def _raise_translated(self, error: BaseException) -> None:
-        driver = self.engine.dialect.loaded_dbapi
-        if isinstance(error, driver.Error) and _tells_of_the_database(driver, error):
-            raise LogUnavailable(_first_line(error)) from error
-        if isinstance(error, DBAPIError):  # from opening the connection
-            raise LogUnavailable(_one_line(error)) from error
-        if isinstance(error, TimeoutError):
-            raise LogUnavailable(_POOL_IS_BUSY) from error
+        return self._appending
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Closes all connections; used again, the object opens one for each use.
@@ -149,35 +103,13 @@ class Database:
         ends; should it hang, with the process.
         """
         self._closed = True
-        if self._append_gate.acquire(timeout=timeout_s):
-            try:
-                self._close_append_connection()
-            finally:
-                self._append_gate.release()
+        self._appending.close(timeout_s)
         self.engine.dispose()
-
-    def _close_append_connection(self) -> None:
-        connection, self._append_connection = self._append_connection, None
-        if connection is not None:
-            connection.close()
 
     def _close_what_comes_back_late(self, _: object, record: ConnectionPoolEntry) -> None:
         """Closes a connection that another thread still used when the pool was disposed of."""
         if self._closed:
             record.close()
-
-
-def _tells_of_the_database(driver: Any, error: Exception) -> bool:
-    """Whether a driver's error is about the state of the database, not about what was appended.
-
-    PostgreSQL tells by the class of its code: 25 is a server that takes no writes, such as a standby;
-    42 says that the tables are not there, or not ours to write. A bare DatabaseError is SQLite's for a
-    damaged file.
-    """
-    if isinstance(error, (driver.OperationalError, driver.InterfaceError)):
-        return True
-    code = getattr(error, "sqlstate", None) or ""
-    return code[:2] in ("25", "42") or type(error) is driver.DatabaseError
 
 
 def connect(url: str) -> Database:
@@ -272,31 +204,3 @@ def _postgres_engine(url: str) -> Engine:
         raise LogError(
             "PostgreSQL needs the driver psycopg: pip install 'fal-flight-recorder[postgres]'"
         ) from None
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The one place where driver errors become ours; their text holds no parameters."""
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise LogUnavailable(_one_line(error)) from error
-    except TimeoutError as error:
-        raise LogUnavailable(_POOL_IS_BUSY) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise LogUnavailable(_one_line(error)) from error
-        # Without a statement it was the connecting: an option nobody knows. A bare DatabaseError
-        # is SQLite's for a damaged file or one that is no database.
-        if error.statement is None or type(error) is DatabaseError:
-            raise LogError(_one_line(error)) from error
-        raise
-
-
-def _one_line(error: DBAPIError) -> str:
-    return _first_line(error.orig) if error.orig is not None else type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
+    ColumnElement,
     Connection,
+    FromClause,
     Select,
     Table,
+    and_,
     bindparam,
     delete,
     func,
     insert,
     make_url,
+    or_,
     select,
     union,
     update,
@@ -30,9 +33,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
 from recorder.errors import LogError
-from recorder.projections.outputs import Facts
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure, Step
+from recorder.store.binding import Row, sqlite_rows
 from recorder.store.tables import projections, runs, steps
 
 RUNS: Final = "runs"
@@ -117,17 +120,17 @@ def write_runs(
     connection: Connection, generation: int, changed: Iterable[tuple[Run, Iterable[Step]]]
 ) -> None:
     """Inserts or replaces runs, and those of their steps that changed."""
-    run_rows = []
-    step_rows = []
+    run_rows: list[Row] = []
+    step_rows: list[Row] = []
     for run, changed_steps in changed:
         run_rows.append(_run_row(generation, run))
         step_rows += [_step_row(generation, run.request_id, step) for step in changed_steps]
+    dialect = connection.dialect.name
     for table, rows in ((runs, run_rows), (steps, step_rows)):
         if rows:
-            upsert = _UPSERTS[connection.dialect.name, table.name]
-            in_order = itemgetter(*table.columns.keys())
             # The driver's own way: through SQLAlchemy's execution a row takes twice as long.
-            connection.exec_driver_sql(upsert, [in_order(row) for row in rows])
+            bound = sqlite_rows(rows) if dialect == "sqlite" else rows
+            connection.exec_driver_sql(_UPSERTS[dialect, table.name], bound)
 
 
 def _failure_column(failure: Failure | None) -> str | None:
@@ -135,59 +138,51 @@ def _failure_column(failure: Failure | None) -> str | None:
     return None if failure is None else json.dumps(msgspec.structs.asdict(failure))
 
 
-def _run_row(generation: int, run: Run) -> dict[str, object]:
-    return {
-        "generation": generation,
-        "request_id": run.request_id,
-        "workflow": run.workflow,
-        "source": run.source,
-        "status": run.status,
-        "opened_at": run.opened_at,
-        "closed_at": run.closed_at,
-        "duration_us": run.duration_us,
-        "first_event_us": run.first_event_us,
-        "close_reason": run.close_reason,
-        "timed": int(run.timed),
-        "events": run.events,
-        "first_position": run.first_position,
-        "as_of_position": run.as_of_position,
-        "anomalies": json.dumps(dict(sorted(run.anomalies.items()))) if run.anomalies else "{}",
-        "error": _failure_column(run.error),
-        "mode": run.mode,
-        "queue": None if run.queue is None else json.dumps(msgspec.structs.asdict(run.queue)),
-        "definition": run.definition,
-        "input_digest": run.input_digest,
-        "parent": run.parent,
-        **_fact_columns(run.facts),
-    }
+def _run_row(generation: int, run: Run) -> Row:
+    """The values in the order of the table's columns."""
+    return (
+        generation,
+        run.request_id,
+        run.workflow,
+        run.source,
+        run.status,
+        run.opened_at,
+        run.closed_at,
+        run.duration_us,
+        run.first_event_us,
+        run.close_reason,
+        int(run.timed),
+        run.events,
+        run.first_position,
+        run.as_of_position,
+        json.dumps(dict(sorted(run.anomalies.items()))) if run.anomalies else "{}",
+        _failure_column(run.error),
+        run.mode,
+        None if run.queue is None else json.dumps(msgspec.structs.asdict(run.queue)),
+        run.definition,
+        run.input_digest,
+        run.parent,
+        *msgspec.structs.astuple(run.facts),
+    )
 
 
-def _step_row(generation: int, request_id: str, step: Step) -> dict[str, object]:
-    return {
-        "generation": generation,
-        "request_id": request_id,
-        "node_id": step.node_id,
-        "attempt": step.attempt,
-        "first_seq": step.first_seq,
-        "app_id": step.app_id,
-        "step_request_id": step.step_request_id,
-        "status": step.status,
-        "submitted_us": step.submitted_us,
-        "finished_us": step.finished_us,
-        "inference_us": step.inference_us,
-        "error": _failure_column(step.error),
-        **_fact_columns(step.facts),
-    }
-
-
-def _fact_columns(facts: Facts) -> dict[str, object]:
-    return {
-        "images": facts.images,
-        "image_width": facts.image_width,
-        "image_height": facts.image_height,
-        "seed": facts.seed,
-        "nsfw": facts.nsfw,
-    }
+def _step_row(generation: int, request_id: str, step: Step) -> Row:
+    """The values in the order of the table's columns."""
+    return (
+        generation,
+        request_id,
+        step.node_id,
+        step.attempt,
+        step.first_seq,
+        step.app_id,
+        step.step_request_id,
+        step.status,
+        step.submitted_us,
+        step.finished_us,
+        step.inference_us,
+        _failure_column(step.error),
+        *msgspec.structs.astuple(step.facts),
+    )
 
 
 def _upsert(dialect: Dialect, insert: Any, table: Table) -> str:
@@ -228,11 +223,8 @@ def count_differences(connection: Connection, live: Checkpoint, built: Checkpoin
         runs.c.generation.in_(generations), runs.c.as_of_position > until
     )
     differing = union(
-        *(
-            select(_told(table, one).except_(_told(table, other)).subquery().c.request_id)
-            for table in (runs, steps)
-            for one, other in (generations, generations[::-1])
-        )
+        *(_told_otherwise(table, *generations) for table in (runs, steps)),
+        *(_missing(table, *generations[::-1]) for table in (runs, steps)),
     ).subquery()
     query = (
         select(func.count()).select_from(differing).where(differing.c.request_id.not_in(went_on))
@@ -240,6 +232,28 @@ def count_differences(connection: Connection, live: Checkpoint, built: Checkpoin
     return connection.execute(query).scalar_one()
 
 
-def _told(table: Table, generation: int) -> Select[Any]:
-    columns = [column for column in table.columns if column.name != "generation"]
-    return select(*columns).where(table.c.generation == generation)
+def _told_otherwise(table: Table, one: int, other: int) -> Select[Any]:
+    """The runs of rows of one generation that the other has not, or not with the same values."""
+    row, twin = table.alias(), table.alias()
+    missing, same_row = _twin(row, twin, other)
+    values = [column.name for column in table.columns if not column.primary_key]
+    differs = or_(missing, *(row.c[name].is_distinct_from(twin.c[name]) for name in values))
+    joined = row.outerjoin(twin, same_row)
+    return select(row.c.request_id).select_from(joined).where(row.c.generation == one, differs)
+
+
+def _missing(table: Table, one: int, other: int) -> Select[Any]:
+    """The runs of rows of one generation that the other has not."""
+    row, twin = table.alias(), table.alias()
+    missing, same_row = _twin(row, twin, other)
+    joined = row.outerjoin(twin, same_row)
+    return select(row.c.request_id).select_from(joined).where(row.c.generation == one, missing)
+
+
+def _twin(
+    row: FromClause, twin: FromClause, generation: int
+) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a row has no twin in the other generation, and what makes two rows twins."""
+    keys = [column.name for column in row.primary_key if column.name != "generation"]
+    same = and_(twin.c.generation == generation, *(row.c[name] == twin.c[name] for name in keys))
+    return twin.c.generation.is_(None), same

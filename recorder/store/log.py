@@ -17,7 +17,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, cas
 
 from recorder.errors import LogError
 from recorder.events import LoggedEvent, NewEvent
-from recorder.store.appending import POSTGRES, SQLITE, Append, Head, Outcome, Receipt, Tail
+from recorder.store.appending import POSTGRES, SQLITE, Append, Head, Known, Outcome, Receipt
 from recorder.store.engine import Database
 from recorder.store.signal import CommitSignal
 from recorder.store.tables import events, log_head
@@ -45,8 +45,6 @@ whole result into memory before it hands out the first row. `READ_BATCH` short o
 
 _ROWS_AT_ONCE: Final = 256
 """Rows fetched together; one by one they take a tenth longer."""
-
-_MAX_KNOWN_TAILS: Final = 100_000
 
 
 class AppendLog(Protocol):
@@ -117,10 +115,7 @@ class SqlLog:
         self._database = database
         self._statements = SQLITE if database.is_sqlite else POSTGRES
         self.commits = CommitSignal()
-        # What we know of the ends of runs holds while the head's chain is the one we left: it
-        # changes with every commit, ours or another process's, and with nothing else.
-        self._tails: dict[str, Tail] = {}
-        self._tails_hold_at: bytes | None = None
+        self._known = Known()
 
     def append(self, batch: Sequence[NewEvent]) -> list[Outcome]:
         """See `EventLog.append`."""
@@ -134,17 +129,12 @@ class SqlLog:
         if not batch:
             return []
         with self._database.appending() as cursor:
-            append = Append(cursor, self._statements, owner)
-            outcomes = append.add(batch, self._known_tails(append.head))
-            self._tails_hold_at = append.head.chain
-        self.commits.reached(append.head.position)
+            known, self._known = self._known, Known()  # forgotten unless all goes well
+            outcomes = Append(cursor, self._statements, owner).add(batch, known)
+            self._known = known  # should the commit fail, the head will not be the known one
+        assert known.head is not None
+        self.commits.reached(known.head.position)
         return outcomes
-
-    def _known_tails(self, head: Head) -> dict[str, Tail]:
-        if head.chain != self._tails_hold_at or len(self._tails) > _MAX_KNOWN_TAILS:
-            self._tails = {}
-        self._tails_hold_at = None  # until this append is through
-        return self._tails
 
     def head(self) -> Head:
         """See `EventLog.head`."""

@@ -17,24 +17,30 @@ class CommitSignal:
     """
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.Lock())
         self._position = 0
         self._nudges = 0
+        self._waiting = 0
 
     def reached(self, position: int) -> None:
         """Notes that everything up to `position` is committed; wakes those who wait."""
         with self._condition:
             if position > self._position:
                 self._position = position
-                self._condition.notify_all()
+                if self._waiting:
+                    self._condition.notify_all()
 
     def wait_beyond(self, position: int, timeout_s: float) -> None:
         """Returns once a position beyond this one is committed, or after the timeout."""
         with self._condition:
             nudges = self._nudges
-            self._condition.wait_for(
-                lambda: self._position > position or self._nudges != nudges, timeout_s
-            )
+            self._waiting += 1
+            try:
+                self._condition.wait_for(
+                    lambda: self._position > position or self._nudges != nudges, timeout_s
+                )
+            finally:
+                self._waiting -= 1
 
     def nudge(self) -> None:
         """Wakes everybody who waits, without news; they look round and go on."""

@@ -28,7 +28,7 @@ _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)\s+= \d+")
 
 def on_the_append_connection(database: Database, statement: str) -> Any:
     """What the connection that appends answers, asked between an insert and its commit."""
-    connection = database._append_connection
+    connection = database._appending._connection
     assert connection is not None
     cursor = connection.cursor()
     cursor.execute(statement)

@@ -168,7 +168,7 @@ def test_a_database_is_closed_beside_an_append_that_hangs(database: Database) ->
     batch.release()
     appending.join(WAIT_S)
     assert not appending.is_alive()
-    assert database._append_connection is None
+    assert database._appending._connection is None
     assert as_new(log.read()) == plain_run("a", 2)
 
 
