@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import IO, Annotated, Any, Final, TypeVar
 
@@ -32,6 +34,7 @@ from recorder.bootstrap import Recorder
 from recorder.comparison import Comparison, Side, compare, side
 from recorder.errors import (
     BadTarget,
+    LogError,
     LogUnavailable,
     ProjectionFailed,
     RunNotFound,
@@ -51,6 +54,9 @@ _READ_EVENTS: Final = 64
 _PAGE_BYTES: Final = 1024 * 1024
 """A page of events ends with the one that goes beyond; frames may be megabytes each."""
 
+_LET_IN_S: Final = 0.05
+"""Who reads waits so long at most for what has been recorded by now; in a blast it takes longer to get in."""
+
 
 class Events(msgspec.Struct, frozen=True):
     """A page of a run's events; `next_after` is None where no more is recorded so far."""
@@ -68,7 +74,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Service:
-    """A recorder as the routes see it. Every method may take its time: call it from a thread.
+    """A recorder as the routes see it. Methods may take their time: call them from a thread, all but `let_in`.
 
     Attributes:
         background: The runs started here.
@@ -92,6 +98,14 @@ class Service:
         self.console = Console(self.archive)
         self._rec = rec
         self._questions = Analytics(rec, self.archive)
+
+    async def let_in(self) -> None:
+        """Waits, shortly, until what has been recorded by now is in the log: the writer rests in between."""
+        writer = self._rec.writer
+        if writer.is_behind or not writer.is_busy:
+            return
+        with suppress(TimeoutError, LogError):
+            await asyncio.wait_for(asyncio.wrap_future(writer.mark()), _LET_IN_S)
 
     def runs(self, wanted: RunFilter, *, limit: int, before: int | None) -> Page:
         """A page of runs, newest first."""
@@ -306,6 +320,8 @@ class Service:
 
 async def _service_of(request: Request) -> Service:
     service: Service = request.app.state.service
+    if request.method == "GET":
+        await service.let_in()
     return service
 
 

@@ -74,7 +74,7 @@ def import_transcript(
     )
     for piece in pieces:
         clock.elapsed_us = max(clock.elapsed_us, piece.elapsed_us or 0)
-        recording.feed(piece.chunk)
+        recording.take(piece.chunk)
     recording.close("eof")
     recording.wait()
     return Imported(str(path), recording.request_id or request_id, already_there=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,7 +19,7 @@ from recorder.events import Gap, NewEvent, encode_document
 from recorder.store.log import Receipt
 
 EVENT_OVERHEAD_BYTES = 300
-"""What an event in memory weighs beside its frame, roughly."""
+"""What an event in memory weighs beside its frame, roughly; a chunk that is unread weighs as much."""
 
 
 class _Loss(msgspec.Struct):
@@ -110,6 +110,8 @@ class Parcel(msgspec.Struct, eq=False):
     Attributes:
         lane: The run's lane; None for events that are addressed already.
         events: As the sender numbered them.
+        unread: Makes the events, where they were sent as a chunk of a body. It must not raise, and chunks of
+            one body are to be read in order.
         acknowledged: Answered after the commit; None if nobody asked.
         loss: What is lost, if this is a gap.
         delivered: Whether the log has taken or refused it.
@@ -122,10 +124,19 @@ class Parcel(msgspec.Struct, eq=False):
     loss: _Loss | None = None
     delivered: bool = False
     size_bytes: int = 0
+    unread: Callable[[], list[NewEvent]] | None = None
 
     def __post_init__(self) -> None:
         for event in self.events:
             self.size_bytes += len(event.frame) + EVENT_OVERHEAD_BYTES
+
+    def read(self) -> None:
+        """Makes the events of a chunk; idempotent."""
+        if self.unread is None:
+            return
+        self.events, self.unread = self.unread(), None
+        self.size_bytes = 0
+        self.__post_init__()
 
     @property
     def opens(self) -> bool:
@@ -136,6 +147,11 @@ class Parcel(msgspec.Struct, eq=False):
     def is_marker(self) -> bool:
         """Whether this only marks a place in the queue."""
         return not self.events and self.loss is None
+
+    @property
+    def is_void(self) -> bool:
+        """Whether there is nothing in it at all: a chunk of a body that completed no event."""
+        return self.is_marker and self.acknowledged is None and self.unread is None
 
     @property
     def is_plain(self) -> bool:

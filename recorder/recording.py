@@ -10,8 +10,9 @@ import json
 import logging
 import uuid
 from asyncio import CancelledError
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +31,7 @@ from recorder.events import (
     LoggedEvent,
     NewEvent,
     Opened,
+    Output,
     WireEvent,
     encode_document,
     lift,
@@ -56,8 +58,11 @@ def new_request_id(clock: Clock) -> str:
 class Recording:
     """One run being recorded. Make it when the request goes out: its clock starts then.
 
-    Call `open` once, `feed` for every chunk of the body as it came, `close` once. Not for use from
-    several threads at the same time.
+    Call `open` once, `take` for every chunk of the body as it came, `close` once; who wants the events of
+    the chunks calls `feed` in place of `take`. Not for use from several threads at the same time.
+
+    Chunks that are taken, and the end, are read in the writer's thread, one after the other; what is read
+    here belongs to it then. Events carry the time their chunk came at, whenever that is read.
 
     Args:
         writer: Takes what is recorded to the log.
@@ -83,8 +88,11 @@ class Recording:
         except Exception as error:
             self._note(error)
         self._body: Body = StreamBody()
+        self._trailing = b""
         self._seq = 0
         self._left_us: int | None = None
+        self._has_output = False
+        self._takes = False
         self._definitions = definitions
         self._workflow = ""
         self._definition: str | None = None
@@ -125,29 +133,42 @@ class Recording:
         except Exception as error:
             self._note(error)
 
+    def take(self, chunk: bytes) -> None:
+        """Records the next bytes of the body. After `close` nothing is taken any more."""
+        if self._closed:
+            return
+        try:
+            self._takes = True
+            self._send_unread(partial(self._read, chunk, self._stamp()), len(chunk))
+        except Exception as error:
+            self._note(error)
+
+    def take_event(self, payload: Mapping[str, Any]) -> None:
+        """Records an event of which only the payload is known; its frame is encoded by us."""
+        try:
+            self.take(sse.encode(json.dumps(dict(payload))))
+        except Exception as error:
+            self._note(error)
+
     def feed(self, chunk: bytes) -> list[WireEvent]:
-        """Records the next bytes of the body; returns the events they complete.
+        """Records the next bytes of the body at once; returns the events they complete.
 
         They are returned even if recording them fails. After `close` nothing is taken any more.
         """
+        if self._takes:
+            self._note(RuntimeError("chunks that were taken may not have been read yet"))
+            return []
         if self._closed:
             return []
         parts: list[Part] = []
         try:
             stamp = self._stamp()
             parts = self._body.feed(chunk)
-            self._send_parts(parts, stamp)
+            if parts:
+                self._send(self._events(parts, stamp))
         except Exception as error:
             self._note(error)
         return [event for event, _ in parts]
-
-    def feed_event(self, payload: Mapping[str, Any]) -> list[WireEvent]:
-        """Records an event of which only the payload is known; its frame is encoded by us."""
-        try:
-            return self.feed(sse.encode(json.dumps(dict(payload))))
-        except Exception as error:
-            self._note(error)
-            return []
 
     def add(self, exchange: Exchange) -> None:
         """Records a request about a queued run and what came back."""
@@ -179,11 +200,25 @@ class Recording:
             return reply
 
     def client_left(self) -> None:
-        """Notes that the client is gone, while the body is read on."""
-        self._left_us = self._stamp()[1]
+        """Notes that the client is gone, while the body is read on.
+
+        One that leaves once it has the output has seen the run to its end; that is no news.
+        """
+        try:
+            if self._lane is None:
+                self._left_us = self._stamp()[1]
+            else:
+                self._send_unread(partial(self._read_leaving, self._stamp()[1]), 0)
+        except Exception as error:
+            self._note(error)
 
     def close(
-        self, reason: CloseReason, detail: str | None = None, *, whole: bool | None = None
+        self,
+        reason: CloseReason,
+        detail: str | None = None,
+        *,
+        whole: bool | None = None,
+        if_left: CloseReason | None = None,
     ) -> None:
         """Ends the run in the log; idempotent, the first reason stays.
 
@@ -191,23 +226,16 @@ class Recording:
             reason: Why.
             detail: One line more.
             whole: Whether the body came to its own end, where the reason does not tell.
+            if_left: Why instead, should the client have left before.
         """
         if self._closed or self._lane is None:
             return
         self._closed = True
         try:
-            parts, trailing = self._body.close(whole=reason == "eof" if whole is None else whole)
-            self._send_parts(parts, self._stamp())
-            text, in_base64 = as_text(trailing)
-            document = Closed(
-                reason=reason,
-                detail=detail,
-                left_us=self._left_us,
-                definition=self._later_definition(),
-                trailing=text,
-                trailing_base64=in_base64,
-            )
-            self._send([self._event(document, encode_document(document), self._stamp())])
+            is_whole = reason == "eof" if whole is None else whole
+            self._send_unread(partial(self._read_rest, self._stamp(), whole=is_whole), 0)
+            document = Closed(reason=reason, detail=detail, definition=self._later_definition())
+            self._send_unread(partial(self._read_end, document, if_left, self._stamp()), 0)
         except Exception as error:
             self._note(error)
 
@@ -261,9 +289,53 @@ class Recording:
         self._seq += 1
         return new_event(self._lane.request_id, seq, event, frame, stamp)
 
-    def _send_parts(self, parts: list[Part], stamp: tuple[int, int]) -> None:
-        if parts:
-            self._send([self._event(event, raw, stamp) for event, raw in parts])
+    def _read(self, chunk: bytes, stamp: tuple[int, int]) -> list[NewEvent]:
+        try:
+            return self._events(self._body.feed(chunk), stamp)
+        except Exception as error:
+            self._note(error)
+            return []
+
+    def _read_leaving(self, left_us: int) -> list[NewEvent]:
+        if not self._has_output:
+            self._left_us = left_us
+        return []
+
+    def _read_rest(self, stamp: tuple[int, int], *, whole: bool) -> list[NewEvent]:
+        try:
+            parts, self._trailing = self._body.close(whole=whole)
+            return self._events(parts, stamp)
+        except Exception as error:
+            self._note(error)
+            return []
+
+    def _read_end(
+        self, document: Closed, if_left: CloseReason | None, stamp: tuple[int, int]
+    ) -> list[NewEvent]:
+        try:
+            has_left = self._left_us is not None
+            text, in_base64 = as_text(self._trailing)
+            document = msgspec.structs.replace(
+                document,
+                reason=if_left if if_left and has_left else document.reason,
+                left_us=self._left_us,
+                trailing=text,
+                trailing_base64=in_base64,
+            )
+            return [self._event(document, encode_document(document), stamp)]
+        except Exception as error:
+            self._note(error)
+            return []
+
+    def _events(self, parts: list[Part], stamp: tuple[int, int]) -> list[NewEvent]:
+        if not self._has_output and any(isinstance(event, Output) for event, _ in parts):
+            self._has_output = True
+        return [self._event(event, raw, stamp) for event, raw in parts]
+
+    def _send_unread(self, read: Callable[[], list[NewEvent]], size_bytes: int) -> None:
+        if self._lane is None:
+            raise RuntimeError("the recording is not open")
+        self._writer.post_unread(read, size_bytes, lane=self._lane)
 
     def _send(self, events: list[NewEvent]) -> None:
         assert self._lane is not None
@@ -297,9 +369,9 @@ async def record_async_items(
 
 def _take(recording: Recording, item: bytes | Mapping[str, Any]) -> None:
     if isinstance(item, bytes):
-        recording.feed(item)
+        recording.take(item)
     else:
-        recording.feed_event(item)
+        recording.take_event(item)
 
 
 @contextmanager

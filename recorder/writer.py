@@ -1,8 +1,9 @@
 """The log writer: one thread that commits what everybody sends, together.
 
-Group commit without an artificial delay: while one transaction is being made durable, events of all
-streams queue up, and the next transaction takes all of them. An append is acknowledged after its
-commit, never before.
+Group commit: while one transaction is being made durable, events of all streams queue up, and the next
+transaction takes all of them. An append is acknowledged after its commit, never before. What somebody
+waits for is not delayed; after a transaction nobody waited for, the writer rests a little, so that more
+comes together, and the streams it records have the processor.
 
 While the log is away, groups are set aside, in the spool if there is one, and delivered in order when
 it is back. Senders never wait: what finds no room anywhere is given up, and a `gap` with its count
@@ -15,17 +16,17 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final
 
-from recorder.backlog import Backlog, give_up
+from recorder.backlog import Backlog
 from recorder.delivery import Delivery
 from recorder.errors import LogUnavailable, WriterClosed
 from recorder.events import NewEvent
-from recorder.lanes import Lane, Parcel
+from recorder.inbox import Inbox
+from recorder.lanes import EVENT_OVERHEAD_BYTES, Lane, Parcel
 from recorder.store.log import AppendLog, Receipt
 from recorder.store.spool import Spool
 
@@ -37,11 +38,12 @@ MAX_BATCH_EVENTS: Final = 1_000
 MAX_BATCH_BYTES: Final = 16 * 1024 * 1024
 """A transaction takes no more than this, so that the head row is never locked for long."""
 
-HIGH_WATER_BYTES: Final = 16 * 1024 * 1024
-"""More than this waiting while the log hangs is set aside by a second thread."""
+REST_S: Final = 0.02
+"""From the beginning of one transaction nobody waited for to the next: a hundred streams share a commit then,
+and fifty a second leave the streams nearly as they are alone. A process that is killed loses so much more."""
 
-MAX_QUEUED_BYTES: Final = 96 * 1024 * 1024
-"""More than this waiting is given up."""
+LONGEST_REST_S: Final = 0.25
+"""The writer rests as long as it has worked while more keeps coming, but no longer than this."""
 
 _GATHER_S: Final = 0.25
 """While the log is away, what is sent within this time shares a file of the spool."""
@@ -82,9 +84,9 @@ class LogWriter:
     ) -> None:
         self.instance = log.instance
         self._log = log
-        self._queue: deque[Parcel] = deque()
-        self._queued_bytes = 0
         self._changed = threading.Condition(threading.RLock())
+        self._inbox = Inbox(self._changed)
+        self._rests = False
         self._backlog = Backlog(spool)
         self._delivering = True  # at first what others have left, see `_run`
         self._away: LogUnavailable | None = None  # what the log last said, while it is away
@@ -105,6 +107,12 @@ class LogWriter:
     def is_behind(self) -> bool:
         """Whether something is set aside, because the log is or was away."""
         return bool(self._backlog)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something that was sent is neither in the log nor refused yet."""
+        with self._changed:
+            return bool(self._inbox or self._backlog or self._delivering)
 
     def submit(
         self, events: Sequence[NewEvent], *, lane: Lane | None = None
@@ -148,15 +156,29 @@ class LogWriter:
         """
         self._send(Parcel(lane, list(events)))
 
+    def post_unread(
+        self, read: Callable[[], list[NewEvent]], size_bytes: int, *, lane: Lane
+    ) -> None:
+        """Like `post` for events that are still to be made, of a chunk of a body.
+
+        Args:
+            read: Makes them, later and in another thread, once, after those posted before. Must not raise.
+            size_bytes: What the chunk takes in memory.
+            lane: The run they belong to.
+
+        Raises:
+            WriterClosed: The writer has been closed.
+        """
+        self._send(Parcel(lane, [], size_bytes=size_bytes + EVENT_OVERHEAD_BYTES, unread=read))
+
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Waits until all that was sent before is committed or refused.
 
         Returns:
             Whether that was so within the timeout.
         """
-        with self._changed:
-            if not (self._queue or self._backlog or self._delivering):
-                return True
+        if not self.is_busy:
+            return True
         try:
             reached = self.mark()
         except WriterClosed:
@@ -229,17 +251,15 @@ class LogWriter:
         with self._changed:
             if self._closing:
                 raise WriterClosed("the log writer is closed")
-            no_room = self._queued_bytes > MAX_QUEUED_BYTES
-            parcels = give_up([parcel], "no room while the log hangs") if no_room else [parcel]
-            for each in parcels:
-                self._queue.append(each)
-                self._queued_bytes += each.size_bytes
-            if len(self._queue) == 1 or self._queued_bytes > HIGH_WATER_BYTES:
+            self._inbox.put(parcel)
+            is_high = self._inbox.is_high
+            if is_high or (self._is_urgent() if self._rests else len(self._inbox) == 1):
                 self._changed.notify_all()
-            if self._queued_bytes > HIGH_WATER_BYTES and self._keeper is None:
+            if is_high and self._keeper is None:
                 keeper = threading.Thread(target=self._keep, name="log-keeper", daemon=True)
                 keeper.start()  # should no thread be had, the next sender tries again
                 self._keeper = keeper
+        self._inbox.read_ahead()
 
     def adopt(self) -> None:
         """Takes over what processes that are gone have left in the spool; called now and then."""
@@ -262,20 +282,35 @@ class LogWriter:
     def _deliver_all(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while self._work_to_do():
+            began_s, sent = time.monotonic(), self._inbox.sent
             delivered = self._deliver_backlog() if self._backlog else self._deliver_queue()
             if self._out_of_time():
                 self._set_aside_queue()
                 return
             if delivered:
                 pause_s = _FIRST_PAUSE_S
+                self._rest(time.monotonic() - began_s, more_came=self._inbox.sent > sent)
             else:
                 self._pause(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     def _work_to_do(self) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._backlog or self._closing)
-            return bool(self._queue or self._backlog)
+            self._changed.wait_for(lambda: self._inbox or self._backlog or self._closing)
+            return bool(self._inbox or self._backlog)
+
+    def _rest(self, worked_s: float, *, more_came: bool) -> None:
+        """Lets more come together, unless somebody waits; what is set aside needs no company."""
+        rest_s = 0.0 if self._backlog else REST_S - worked_s
+        if more_came:  # faster than it is written, maybe: those who send it have the first turn
+            rest_s = max(rest_s, min(worked_s, LONGEST_REST_S))
+        with self._changed:
+            self._rests = True
+            self._changed.wait_for(self._is_urgent, max(rest_s, 0.0))
+            self._rests = False
+
+    def _is_urgent(self) -> bool:
+        return self._inbox.awaited > 0 or self._closing
 
     def _deliver_backlog(self) -> bool:
         left = self._deliver(self._backlog.first(), None)
@@ -286,11 +321,12 @@ class LogWriter:
         return True
 
     def _deliver_queue(self) -> bool:
-        with self._changed:
+        with self._inbox.taking:
             if self._backlog:  # the keeper has just set aside what comes before the queue
                 return True
-            number, group = self._take_group()
             self._delivering = True
+            number = self._backlog.next_number()
+            group, _ = self._inbox.take(MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
         left = self._deliver(group, number)
         if left:
             self._backlog.settle(self._backlog.reserve(number, left, first=True))
@@ -325,19 +361,6 @@ class LogWriter:
                 if self._abandoned:
                     raise _Abandoned
 
-    def _take_group(self) -> tuple[int, list[Parcel]]:
-        """What goes into the next transaction, with a number that orders it among groups."""
-        group: list[Parcel] = []
-        events = size_bytes = 0
-        with self._changed:
-            while self._queue and events < MAX_BATCH_EVENTS and size_bytes < MAX_BATCH_BYTES:
-                parcel = self._queue.popleft()
-                group.append(parcel)
-                events += len(parcel.events)
-                size_bytes += parcel.size_bytes
-            self._queued_bytes -= size_bytes
-            return self._backlog.next_number(), group
-
     def _out_of_time(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
@@ -345,7 +368,7 @@ class LogWriter:
         until = time.monotonic() + pause_s
         while (left_s := until - time.monotonic()) > 0:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._closing, left_s)
+                self._changed.wait_for(lambda: self._inbox or self._closing, left_s)
                 self._changed.wait_for(self._file_is_full, min(left_s, _GATHER_S))
                 closing = self._closing
             self._set_aside_queue()
@@ -354,22 +377,21 @@ class LogWriter:
                 return
 
     def _file_is_full(self) -> bool:
-        return self._closing or self._queued_bytes > HIGH_WATER_BYTES
+        return self._closing or self._inbox.is_high
 
     def _set_aside_queue(self) -> None:
         """Sets aside what is queued by now; what comes meanwhile is for the next time."""
-        left = len(self._queue)
+        left = len(self._inbox)
         while left > 0 and (taken := self._set_aside()):
             left -= taken
 
     def _set_aside(self) -> int:
-        """Sets a group aside; returns how many parcels that were."""
-        with self._changed:
-            number, group = self._take_group()
+        """Sets a group aside; returns how many parcels were taken for that."""
+        with self._inbox.taking:
+            group, taken = self._inbox.take(MAX_BATCH_EVENTS, MAX_BATCH_BYTES)
             if not group:
-                return 0
-            entry = self._backlog.reserve(number, group)
-        taken = len(group)
+                return taken
+            entry = self._backlog.reserve(self._backlog.next_number(), group)
         self._backlog.settle(entry)
         return taken
 
@@ -377,9 +399,7 @@ class LogWriter:
         """Sets groups aside as long as the queue is too long for memory."""
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._queued_bytes > HIGH_WATER_BYTES or self._closing
-                )
+                self._changed.wait_for(lambda: self._inbox.is_high or self._closing)
                 if self._closing:
                     return
             self._set_aside()

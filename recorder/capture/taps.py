@@ -15,7 +15,6 @@ from recorder import redaction
 from recorder.bodies import is_event_stream
 from recorder.capture.endpoints import Endpoint, sent_with
 from recorder.documents import CloseReason, Mode, Opened, Source, as_text
-from recorder.events import Output
 from recorder.recording import Recording
 
 Headers = Sequence[tuple[str, str]]
@@ -106,8 +105,6 @@ class RunTap:
         self._mode = mode
         self._recording = recording
         self._status: int | None = None
-        self._has_output = False
-        self._left = False
 
     @property
     def request_id(self) -> str | None:
@@ -126,28 +123,28 @@ class RunTap:
 
     def feed(self, chunk: bytes) -> None:
         """See `Tap`."""
-        events = self._recording.feed(chunk)
-        if not self._has_output and any(isinstance(event, Output) for event in events):
-            self._has_output = True
+        self._recording.take(chunk)
 
     def client_left(self) -> None:
-        """See `Tap`. A client that leaves once it has the output has seen its run to the end."""
-        if not self._has_output:
-            self._left = True
-            self._recording.client_left()
+        """See `Tap`."""
+        self._recording.client_left()
 
     def ended(self) -> None:
         """See `Tap`."""
-        if self._status is not None and self._status >= 300:
+        if self._is_refused:
             self._recording.close("refused", f"upstream answered {self._status}")
         else:
-            self._recording.close("client_gone" if self._left else "eof", whole=True)
+            self._recording.close("eof", whole=True, if_left="client_gone")
 
     def broke_off(self, reason: CloseReason, detail: str) -> None:
         """See `Tap`."""
-        if self._status is not None and self._status >= 300:
+        if self._is_refused:
             reason, detail = "refused", f"upstream answered {self._status}, then {detail}"
-        self._recording.close("client_gone" if self._left else reason, detail)
+        self._recording.close(reason, detail, if_left="client_gone")
+
+    @property
+    def _is_refused(self) -> bool:
+        return self._status is not None and self._status >= 300
 
     def unanswered(self, reason: CloseReason, detail: str) -> None:
         """See `Tap`. It may have been paid for, so there is a run, with an id of ours."""

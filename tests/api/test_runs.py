@@ -6,8 +6,10 @@ from urllib.parse import quote
 
 import httpx
 import msgspec
+import pytest
 
 from api.models import RunModel, RunPageModel
+from recorder import writer as writing
 from recorder.bootstrap import Recorder
 from recorder.events import NewEvent
 from tests.api.asserts import problem, wrong_fields
@@ -37,6 +39,18 @@ def listed(http: httpx.Client, **parameters: str | int) -> list[str]:
 def shifted(events: list[NewEvent], us: int) -> list[NewEvent]:
     """The same run, later."""
     return [msgspec.structs.replace(event, received_at=event.received_at + us) for event in events]
+
+
+def test_a_run_is_shown_at_once_though_the_writer_rests_before_it_takes_what_was_recorded(
+    http: httpx.Client, sqlite_rec: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "REST_S", 1_000)
+    for name in ("run-1", "run-2"):  # the second while it rests after the first
+        recording = sqlite_rec.new_recording()
+        recording.open(opened(name))
+        recording.take(output())
+        recording.close("eof")
+        assert http.get(f"{RUNS}/{name}").json()["status"] == "completed"
 
 
 def test_a_run_is_shown_whole(http: httpx.Client, sqlite_rec: Recorder) -> None:

@@ -34,7 +34,7 @@ def test_a_run_whose_recording_fails_on_the_way_is_closed_with_what_there_is(
     sqlite_rec: Recorder,
 ) -> None:
     def start() -> Any:
-        return FailingOnce(sqlite_rec.new_recording(), "feed")
+        return FailingOnce(sqlite_rec.new_recording(), "take")
 
     tap = Capture(start, "proxy").begin(call("POST", f"/{WORKFLOW}/stream"))
     tap.answered(200, [("x-fal-request-id", "run-1"), ("content-type", "text/event-stream")])

@@ -30,7 +30,8 @@ class TestTheOrderOfCalls:
         recording = started(sqlite_rec)
         recording.close("eof")
         assert recording.feed(output()) == []
-        assert recording.feed_event(ITEMS[0]) == []
+        recording.take(output())
+        recording.take_event(ITEMS[0])
         assert recording.wait().position == 2
         assert (recording.fault, sqlite_rec.run("run-1").events) == (None, 2)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder import inbox
 from recorder import writer as writing
 from recorder.errors import LogUnavailable
 from recorder.events import NewEvent
@@ -64,7 +65,7 @@ def spool(tmp_path: Path) -> WatchedSpool:
 def test_what_queues_beyond_the_high_water_mark_goes_to_the_spool(
     hung: WatchedLog, spool: WatchedSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "HIGH_WATER_BYTES", 100_000)
+    monkeypatch.setattr(inbox, "HIGH_WATER_BYTES", 100_000)
     writer = LogWriter(hung, spool=spool)
     lane = Lane("r")
     run = run_of("r", *(submit(f"{n}" * 2_000) for n in range(100)))
@@ -73,7 +74,7 @@ def test_what_queues_beyond_the_high_water_mark_goes_to_the_spool(
     post(writer, lane, run[1:])
     assert spool.wrote.acquire(timeout=WAIT_S)
     with writer._changed:
-        assert writer._changed.wait_for(lambda: writer._queued_bytes <= 100_000, WAIT_S)
+        assert writer._changed.wait_for(lambda: writer._inbox.size_bytes <= 100_000, WAIT_S)
     hung.release()
     assert writer.flush(WAIT_S)
     assert as_new(hung.read_run("r")) == run
@@ -94,7 +95,7 @@ def test_what_is_sent_shortly_after_one_another_shares_a_file(
     pausing.start()
     post(writer, lane, run[1:])
     assert not spool.wrote.acquire(timeout=0.1)
-    monkeypatch.setattr(writing, "HIGH_WATER_BYTES", 0)
+    monkeypatch.setattr(inbox, "HIGH_WATER_BYTES", 0)
     with writer._changed:
         writer._changed.notify_all()
     assert spool.wrote.acquire(timeout=WAIT_S)
@@ -111,9 +112,9 @@ def test_what_is_sent_shortly_after_one_another_shares_a_file(
 def test_what_finds_no_room_while_all_hangs_is_given_up_and_counted(
     hung: WatchedLog, spool: WatchedSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "HIGH_WATER_BYTES", 50_000)
+    monkeypatch.setattr(inbox, "HIGH_WATER_BYTES", 50_000)
     monkeypatch.setattr(writing, "MAX_BATCH_BYTES", 50_000)
-    monkeypatch.setattr(writing, "MAX_QUEUED_BYTES", 200_000)
+    monkeypatch.setattr(inbox, "MAX_QUEUED_BYTES", 200_000)
     spool.passing.clear()
     writer = LogWriter(hung, spool=spool)
     lanes = [Lane(f"r{number}") for number in range(3)]
@@ -126,7 +127,7 @@ def test_what_finds_no_room_while_all_hangs_is_given_up_and_counted(
     for events in zip(*runs, strict=True):
         for lane, event in zip(lanes, events, strict=True):
             writer.post([event], lane=lane)
-            longest = max(longest, writer._queued_bytes)
+            longest = max(longest, writer._inbox.size_bytes)
     # The event that goes beyond, and the `closed` events, which are never given up.
     sizes = [[len(event.frame) + EVENT_OVERHEAD_BYTES for event in run] for run in runs]
     assert longest <= 200_000 + max(map(max, sizes)) + sum(of_run[-1] for of_run in sizes)
@@ -148,7 +149,7 @@ def test_room_that_comes_and_goes_makes_a_gap_for_each_loss(
     post(writer, lane, run[:2])
     hung.wait_for_append()
     for number, event in enumerate(run[2:-1]):
-        monkeypatch.setattr(writing, "MAX_QUEUED_BYTES", -1 if number % 2 == 0 else MIB)
+        monkeypatch.setattr(inbox, "MAX_QUEUED_BYTES", -1 if number % 2 == 0 else MIB)
         writer.post([event], lane=lane)
     monkeypatch.undo()
     writer.post(run[-1:], lane=lane)
@@ -165,7 +166,7 @@ def test_a_sender_waits_for_neither_a_hung_log_nor_a_hung_spool(
     hung: WatchedLog, spool: WatchedSpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is handed on before anything is let go; a sender who waited would never end."""
-    monkeypatch.setattr(writing, "HIGH_WATER_BYTES", 1_000)
+    monkeypatch.setattr(inbox, "HIGH_WATER_BYTES", 1_000)
     spool.passing.clear()
     writer = LogWriter(hung, spool=spool)
     items = [frame({"type": "submit", "node_id": f"{n}", "x": "x" * 500}) for n in range(200)]

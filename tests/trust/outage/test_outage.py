@@ -147,12 +147,11 @@ def test_what_the_keeper_sets_aside_goes_before_what_still_queues(
         """The keeper is quicker, just when the writer has found nothing set aside."""
 
         def _deliver_queue(self) -> bool:
-            with self._changed:
-                if len(self._queue) > 1:
+            if len(self._inbox) > 1:
+                with self._inbox.taking:
                     number = self._backlog.next_number()
-                    first = self._queue.popleft()
-                    self._queued_bytes -= first.size_bytes
-                    self._backlog.settle(self._backlog.reserve(number, [first]))
+                    first, _ = self._inbox.take(most_events=1, most_bytes=1)
+                self._backlog.settle(self._backlog.reserve(number, first))
             return super()._deliver_queue()
 
     writer = Overtaken(log, spool=FlakySpool(folder))

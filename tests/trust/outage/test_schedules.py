@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recorder import backlog, writer
+from recorder import backlog, inbox
 from recorder.audit import verify
 from recorder.errors import LogUnavailable
 from recorder.events import NewEvent
@@ -124,14 +124,14 @@ schedules = st.lists(
 
 @pytest.mark.parametrize(
     ("held_bytes", "queued_bytes"),
-    [(backlog.MAX_HELD_BYTES, writer.MAX_QUEUED_BYTES), (1_500, writer.MAX_QUEUED_BYTES), (0, 700)],
+    [(backlog.MAX_HELD_BYTES, inbox.MAX_QUEUED_BYTES), (1_500, inbox.MAX_QUEUED_BYTES), (0, 700)],
     ids=["room in memory", "little room in memory", "hardly any room at all"],
 )
 def test_after_any_schedule_the_log_holds_what_was_sent_but_what_its_gaps_count(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, held_bytes: int, queued_bytes: int
 ) -> None:
     monkeypatch.setattr(backlog, "MAX_HELD_BYTES", held_bytes)
-    monkeypatch.setattr(writer, "MAX_QUEUED_BYTES", queued_bytes)
+    monkeypatch.setattr(inbox, "MAX_QUEUED_BYTES", queued_bytes)
     database = connect(sqlite_url)
     given_up = 0
 
