@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -23,10 +23,12 @@ _MAX_NODES: Final = 2_000
 _read_graph: Final = lru_cache(maxsize=64)(read_graph)
 
 
-def graphs_of(connection: Connection, digests: Iterable[str]) -> dict[str, Graph]:
+def graphs_of(connection: Connection, digests: Sequence[str]) -> dict[str, Graph]:
     """The graphs of those definitions among some that are kept."""
+    if not digests:
+        return {}
     query = select(definitions.c.digest, definitions.c.definition).where(
-        definitions.c.digest.in_(list(digests))
+        definitions.c.digest.in_(digests)
     )
     rows = connection.execute(query, execution_options={"yield_per": 64})  # each may be a MiB
     return {row.digest: _read_graph(bytes(row.definition)) for row in rows}
