@@ -88,9 +88,7 @@ class Analytics:
         assert isinstance(question, Question)
         self._catch_up()
         with snapshot(self._archive, question.selection) as opened:
-            asked = Asked(
-                opened, now_us=SystemClock().now_us(), graph=self._graph, prices=self._prices
-            )
+            asked = Asked(opened, now_us=SystemClock().now_us(), prices=self._prices)
             return Answered(question.answer(asked), opened.as_of_position)
 
     def _catch_up(self) -> None:

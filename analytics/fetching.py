@@ -8,7 +8,7 @@ database of ours can hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +32,9 @@ from sqlalchemy import (
     tuple_,
 )
 
+from analytics.path_columns import path_columns
 from analytics.schema import RUNS, STEPS, moments
+from analytics.waits import graphs_of
 from recorder.store.tables import runs, steps
 
 CHUNK_RUNS: Final = 4_000
@@ -59,14 +61,14 @@ class Which(NamedTuple):
         conditions: On columns of `runs`.
         order: Columns of `runs` that no two runs share the values of, none of them NULL.
         by_index: The index that finds them in SQLite, which keeps no statistics to choose by; None to let it.
-        of_steps: Conditions on columns of `steps`: which of the runs' steps to read.
+        of_steps: What columns of `steps` have to be: which of the runs' steps to return.
     """
 
     generation: int
     conditions: Sequence[ColumnElement[bool]]
     order: Sequence[Column[Any]] = (runs.c.as_of_position,)
     by_index: str | None = None
-    of_steps: Sequence[ColumnElement[bool]] = ()
+    of_steps: Mapping[str, str] = {}
 
 
 class Chunk(NamedTuple):
@@ -151,9 +153,7 @@ def _runs_batch(connection: Connection, generation: int, found: _Columns) -> pa.
     ids = found["request_id"]
     if found["failed"] != [0]:
         reasons = found["close_reason"]
-        failures = {
-            row.request_id: row.error for row in _errors(connection, runs, generation, ids, ())
-        }
+        failures = {row.request_id: row.error for row in _errors(connection, runs, generation, ids)}
         told = [failure(failures.get(id_), why) for id_, why in zip(ids, reasons, strict=True)]
         found |= _transposed(told)
     return _batch(found, len(ids), RUNS)
@@ -165,14 +165,14 @@ def _queued_us(queue: str | None) -> int | None:
 
 
 def _read_steps(connection: Connection, which: Which, of: pa.RecordBatch) -> pa.RecordBatch:
+    """The wanted steps of some runs; all are read, for their paths depend on each other."""
     ids = of.column("request_id").to_pylist()
-    query = _STEP_ROWS.where(
-        steps.c.generation == which.generation, _among(connection, steps, ids), *which.of_steps
-    )
+    among = _among(connection, steps, ids)
+    query = _STEP_ROWS.where(steps.c.generation == which.generation, among)
     found = _read(connection, query, _STEP_COLUMNS)
     count = len(found["request_id"])
     if found["failed"] != [0]:
-        rows = _errors(connection, steps, which.generation, ids, which.of_steps)
+        rows = _errors(connection, steps, which.generation, ids)
         failures = {(row.request_id, row.node_id, row.attempt): row.error for row in rows}
         keys = zip(found["request_id"], found["node_id"], found["attempt"], strict=True)
         found |= _transposed([failure(failures.get(key), None) for key in keys])
@@ -186,7 +186,16 @@ def _read_steps(connection: Connection, which: Which, of: pa.RecordBatch) -> pa.
         known[name] = pa.array(found[name], pa.int64())
     known["duration_us"] = pc.subtract(known["finished_us"], known["submitted_us"])
     known["overhead_us"] = pc.subtract(known["duration_us"], known["inference_us"])
-    return _batch(found | known, count, STEPS)
+    known["node_id"] = pa.array(found["node_id"], pa.string())
+    graphs = graphs_of(connection, of.column("definition").unique().drop_null().to_pylist())
+    known |= path_columns(place.to_numpy(), known, graphs)
+    return _wanted(_batch(found | known, count, STEPS), which)
+
+
+def _wanted(batch: pa.RecordBatch, which: Which) -> pa.RecordBatch:
+    for name, value in which.of_steps.items():
+        batch = batch.filter(pc.equal(batch.column(name), value))
+    return batch
 
 
 def _among(connection: Connection, table: Table, ids: Sequence[str]) -> ColumnElement[bool]:
@@ -201,12 +210,11 @@ def _errors(
     table: Table,
     generation: int,
     ids: Sequence[str],
-    conditions: Sequence[ColumnElement[bool]],
 ) -> Any:
     """Rows that failed, as they come: their errors may be long, and together too long for a JSON array."""
     keys = [column for column in table.primary_key if column.name != "generation"]
     query = select(*keys, table.c.error).where(
-        and_(table.c.generation == generation, table.c.error.isnot(None), *conditions),
+        and_(table.c.generation == generation, table.c.error.isnot(None)),
         _among(connection, table, ids),
     )
     return connection.execute(query, execution_options={"yield_per": 256})

@@ -22,9 +22,13 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Numbers = NDArray[np.int32]
+Times = NDArray[np.int32] | NDArray[np.int64]
+"""Microseconds since a run began; in 32 bits where no step of a batch ends after 35 minutes, at half the time."""
 
 MAX_STEPS = 400
 """A run of more steps is left out: the work grows with their third power."""
+
+_IN_32_BITS = 2**31
 
 _CELLS = 200_000
 """Runs are worked on so many at a time that arrays of (steps, steps, runs) have no more cells: they stay in the
@@ -46,9 +50,12 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """Steps, those of a run together; times in microseconds since the run began, -1 where unknown."""
+    """Steps, those of a run together; times in microseconds since the run began, -1 where unknown.
 
-    run: NDArray[np.uint64]
+    Nodes are numbered in the order of their ids, which is what sets apart steps of the same times.
+    """
+
+    run: Ints
     node: Numbers
     submitted_us: Ints
     finished_us: Ints
@@ -62,29 +69,26 @@ class Paths(msgspec.Struct, frozen=True):
         defined: Whether a definition's graph told what it waits for.
         waited_for: The row of the step that it waited for last; -1 where it waited for none.
         gap_us: From then, or from the run's beginning, to its submit.
+        ends_run: Whether it is the one that finished last; of one step of every run.
         critical: Whether it is on the run's critical path.
-        first: Whether it is the first of its node in the run.
         node_critical: Whether any step of its node is on the path.
-        node_ends: Whether a step of its node is the one that finished last; of one node of every run.
         saved_us: By how much the run would end earlier if all steps of its node took half as long.
     """
 
     row: Ints
     defined: Bools
     waited_for: Ints
-    gap_us: Ints
+    gap_us: Times
+    ends_run: Bools
     critical: Bools
-    first: Bools
     node_critical: Bools
-    node_ends: Bools
-    saved_us: Ints
+    saved_us: Times
 
 
-def find_paths(steps: Steps, waits: Waits, *, savings: bool = True) -> Iterator[Paths]:
+def find_paths(steps: Steps, waits: Waits) -> Iterator[Paths]:
     """The paths of all runs whose steps' times are known, in any order.
 
-    A run with a step of unknown times, or with more than `MAX_STEPS`, is left out. Without savings, which
-    are most of the work, `saved_us` is 0.
+    A run with a step of unknown times, or with more than `MAX_STEPS`, is left out.
     """
     if not len(steps.run):
         return
@@ -102,59 +106,56 @@ def find_paths(steps: Steps, waits: Waits, *, savings: bool = True) -> Iterator[
         at_a_time = max(1, _CELLS // count**2)
         for start in range(0, len(runs), at_a_time):
             rows = runs[start : start + at_a_time] + np.arange(count)[:, None]
-            yield _paths(steps, rows, waits.place, allowed, savings=savings)
+            yield _paths(steps, rows, waits.place, allowed)
 
 
-def _paths(steps: Steps, rows: Ints, place: Ints, allowed: Bools | None, *, savings: bool) -> Paths:
+def _paths(steps: Steps, rows: Ints, place: Ints, allowed: Bools | None) -> Paths:
     """Runs of equally many steps and the same graph; all arrays are (steps, runs)."""
     rows = _in_order(steps, rows)
     node, submitted, finished = steps.node[rows], steps.submitted_us[rows], steps.finished_us[rows]
-    count = len(rows)
+    if finished.max() < _IN_32_BITS:
+        submitted, finished = submitted.astype(np.int32), finished.astype(np.int32)
     edges = finished[:, None] <= submitted[None]
-    edges &= np.triu(np.ones((count, count), bool), 1)[:, :, None]
+    edges &= np.triu(np.ones((len(rows), len(rows)), bool), 1)[:, :, None]
     same = node[:, None] == node[None]
     if allowed is not None:
         places = place[node]
         edges &= allowed[places[:, None], places[None]] | same
     waited, ready = _last_waited_for(edges, finished)
     gap = submitted - ready
-    critical = _critical(waited, finished)
-    first = ~np.logical_or.reduce(same & np.triu(np.ones((count, count), bool), 1)[:, :, None])
-    saved = np.zeros_like(gap)
-    if savings:
-        saved = _saved(edges, same, gap, finished - submitted, finished.max(axis=0))
+    last = finished.argmax(axis=0)
+    critical = _critical(waited, last)
     waited_row = np.where(waited >= 0, np.take_along_axis(rows, np.maximum(waited, 0), 0), -1)
     return Paths(
         row=rows.ravel(),
         defined=np.full(rows.size, allowed is not None),
         waited_for=waited_row.ravel(),
         gap_us=gap.ravel(),
+        ends_run=(np.arange(len(rows))[:, None] == last).ravel(),
         critical=critical.ravel(),
-        first=first.ravel(),
         node_critical=(same & critical[:, None]).any(axis=0).ravel(),
-        node_ends=np.take_along_axis(same, finished.argmax(axis=0)[None, None], 0)[0].ravel(),
-        saved_us=saved.ravel(),
+        saved_us=_saved(edges, same, gap, finished - submitted, finished.max(axis=0)).ravel(),
     )
 
 
 def _in_order(steps: Steps, rows: Ints) -> Ints:
-    """The rows with the steps of each run in the order of their submits, then of their finishes."""
-    submitted, finished = steps.submitted_us[rows], steps.finished_us[rows]
-    return np.take_along_axis(rows, np.lexsort((finished, submitted), axis=0), 0)
+    """The rows with the steps of each run in the order of their submits, finishes and nodes."""
+    keys = (steps.node[rows], steps.finished_us[rows], steps.submitted_us[rows])
+    return np.take_along_axis(rows, np.lexsort(keys, axis=0), 0)
 
 
-def _last_waited_for(edges: Bools, finished: Ints) -> tuple[Ints, Ints]:
+def _last_waited_for(edges: Bools, finished: Times) -> tuple[Ints, Times]:
     """For each step the one waited for that finished last, and when; -1 and 0 for none."""
-    reached = np.where(edges, finished[:, None], -1)
+    reached = np.where(edges, finished[:, None], finished.dtype.type(-1))
     ready = reached.max(axis=0)
     return np.where(ready >= 0, reached.argmax(axis=0), -1), np.maximum(ready, 0)
 
 
-def _critical(waited: Ints, finished: Ints) -> Bools:
+def _critical(waited: Ints, last: Ints) -> Bools:
     count, runs = waited.shape
     every = np.arange(runs)
     critical = np.zeros((count, runs), bool)
-    current = finished.argmax(axis=0)
+    current = last
     for _ in range(count):
         going_on = current >= 0
         critical[current[going_on], every[going_on]] = True
@@ -162,15 +163,15 @@ def _critical(waited: Ints, finished: Ints) -> Bools:
     return critical
 
 
-def _saved(edges: Bools, same: Bools, gap: Ints, duration: Ints, end: Ints) -> Ints:
+def _saved(edges: Bools, same: Bools, gap: Times, duration: Times, end: Times) -> Times:
     """What halving each step's node saves its run."""
     count, runs = gap.shape
     shorter = duration - duration // 2
-    finished = np.zeros((count, count, runs), np.int64)  # of each step, by whose node is halved
+    finished = np.zeros((count, count, runs), gap.dtype)  # of each step, by whose node is halved
     for step in range(count):
         # Steps waited for come before it in order.
-        before = np.where(edges[:step, step, None], finished[:step], 0)
+        before = finished[:step] * edges[:step, step, None]
         ready = before.max(axis=0) if step else 0
         finished[step] = ready + (gap[step] + duration[step]) - same[step] * shorter[step]
-    saved: Ints = end - finished.max(axis=0)
+    saved: Times = end - finished.max(axis=0)
     return saved

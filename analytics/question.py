@@ -29,7 +29,6 @@ from analytics.moments import Given
 from analytics.prices import Prices
 from analytics.selection import Selection
 from recorder.errors import BadQuery
-from recorder.graph import Graph
 from recorder.projections.runs import RunStatus
 
 MAX_ROWS: Final = 100_000
@@ -64,7 +63,6 @@ class Asked:
     Attributes:
         snapshot: The selected runs and steps.
         now_us: The moment runs still going have come to, microseconds since 1970 in UTC.
-        graph: The graph of a definition by its digest; None where none is kept.
         prices: The price table that goes for whoever brings none.
     """
 
@@ -73,12 +71,10 @@ class Asked:
         snapshot: Snapshot,
         *,
         now_us: int,
-        graph: Callable[[str], Graph | None] = lambda _: None,
         prices: Callable[[], Prices | None] = lambda: None,
     ) -> None:
         self.snapshot = snapshot
         self.now_us = now_us
-        self.graph = graph
         self.prices = prices
 
 

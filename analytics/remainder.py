@@ -91,15 +91,12 @@ def of_run(selection: Selection) -> list[ColumnElement[bool]]:
             steps.c.generation == runs.c.generation,
             steps.c.request_id == runs.c.request_id,
         )
-        conditions.append(exists().where(*of_same_run, *of_step))
+        is_one = (steps.c[name] == value for name, value in of_step.items())
+        conditions.append(exists().where(*of_same_run, *is_one))
     return conditions
 
 
-def of_steps(selection: Selection) -> list[ColumnElement[bool]]:
-    """Conditions on `steps`: those selected."""
-    conditions: list[ColumnElement[bool]] = []
-    if selection.node is not None:
-        conditions.append(steps.c.node_id == lift(selection.node))
-    if selection.app is not None:
-        conditions.append(steps.c.app_id == lift(selection.app))
-    return conditions
+def of_steps(selection: Selection) -> dict[str, str]:
+    """What columns of `steps` are for those selected."""
+    wanted = {"node_id": lift(selection.node), "app_id": lift(selection.app)}
+    return {name: value for name, value in wanted.items() if value is not None}

@@ -37,6 +37,21 @@ _FAILURE: Final = {
 """Of a failure: HTTP status; fal's `type` of the first detail, else why the stream broke off, else 'error'; the
 field that detail names, joined by dots; one line of text."""
 
+_PATHS: Final = {
+    "graph": pa.string(),
+    "waited_for": pa.string(),
+    "gap_us": pa.int64(),
+    "critical": pa.bool_(),
+    "node_critical": pa.bool_(),
+    "ends_run": pa.bool_(),
+    "saved_us": pa.int64(),
+}
+"""Of a step along its run's graph (`analytics/paths.py`), as far as the run has come: what told who waits for
+whom, 'definition' or 'observed'; the node of the step it waited for last, NULL for none; the time from then, or
+from the run's beginning, to its submit; whether it is on the run's critical path; whether any attempt of its
+node is; whether it is the one that finished last; and by how much the run would end earlier if all attempts of
+its node took half as long. All NULL where a step of the run has unknown times, or the run too many steps."""
+
 RUNS: Final = pa.schema(
     {
         "request_id": pa.string(),
@@ -81,6 +96,7 @@ STEPS: Final = pa.schema(
         "duration_us": pa.int64(),  # from submit to finish
         "inference_us": pa.int64(),  # what the app says it took
         "overhead_us": pa.int64(),  # duration less inference; may be negative
+        **_PATHS,
         **_FAILURE,
         **_FACTS,
     }

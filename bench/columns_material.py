@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from analytics.archive import Archive
+from analytics.path_columns import path_columns
 from analytics.schema import MOMENT, RUNS, STEPS
 from analytics.segments import catalog
 from analytics.segments.catalog import Change, Checkpoint, Segment
@@ -25,6 +26,7 @@ from analytics.segments.files import DAY_US, day_of, new_segment, write_segment
 from analytics.segments.folder import LocalFolder
 from bench.material import prepared
 from bench.rebuilding import fill
+from recorder.graph import Graph, Node
 from recorder.projector import Projector
 from recorder.store.engine import Database
 from recorder.store.log import SqlLog
@@ -38,7 +40,14 @@ FIRST_US: Final = 20_000 * DAY_US
 _WORKFLOWS: Final = [f"workflows/acme/{name}" for name in ("poster", "sticker", "video", "avatar", "upscale")]  # fmt: skip
 APPS: Final = ["fal-ai/fast-sdxl", "fal-ai/flux", "fal-ai/imageutils", "fal-ai/any-llm", "fal-ai/esrgan"]  # fmt: skip
 NODES: Final = [f"node_{number}" for number in range(STEPS_PER_RUN)]
-"""Those of every workflow; each begins when the one before has finished."""
+"""Those of every workflow; each begins soon after the one before has finished."""
+CHAIN: Final = Graph(
+    nodes={
+        node: Node(id=node, kind="run", waits_for=tuple(NODES[max(0, place - 1) : place]))
+        for place, node in enumerate(NODES)
+    }
+)
+"""What the definitions of the workflows have."""
 _DEFINITIONS: Final = [f"{number:064x}" for number in range(len(_WORKFLOWS))]
 _SIDES: Final = np.array([512, 768, 1024, 1536])
 
@@ -156,10 +165,11 @@ def _steps(
     inference = np.exp(random.normal(13.5 + node * 0.08, 0.4)).astype("int64")
     overhead = np.exp(random.normal(11.0, 0.7, count)).astype("int64")
     duration = inference + overhead
-    ends = duration.reshape(runs, STEPS_PER_RUN).cumsum(axis=1)
-    submitted = (ends - duration.reshape(runs, STEPS_PER_RUN)).ravel() + 30_000
+    gap = np.exp(random.normal(8.5, 0.8, count)).astype("int64")
+    ends = (gap + duration).reshape(runs, STEPS_PER_RUN).cumsum(axis=1)
+    submitted = ends.ravel() - duration + 30_000
     broken = failed[of_run] & (node == STEPS_PER_RUN - 1)
-    columns = {
+    columns: dict[str, Any] = {
         "request_id": _ids(place).take(pa.array(of_run)),
         "workflow": _words(_WORKFLOWS, workflow[of_run]),
         "opened_at": pa.array(opened_at[of_run], MOMENT),
@@ -181,6 +191,7 @@ def _steps(
         "nsfw": pa.array((random.random(count) < 0.001).astype("int64")),
         **_failures(broken),
     }
+    columns |= path_columns(of_run, columns, dict.fromkeys(_DEFINITIONS, CHAIN))
     return _whole(columns, STEPS)
 
 

@@ -23,10 +23,9 @@ from analytics.catalogue import QUESTIONS
 from analytics.prices import Price, Prices
 from analytics.question import Asked, Question
 from bench import questions_elsewhere
-from bench.columns_material import NODES, Material, add_tail, material
+from bench.columns_material import Material, add_tail, material
 from bench.measure import Result, compare
 from bench.questions_floor import FLOORS
-from recorder.graph import Graph, Node
 
 SIZES: Final = (1_000_000, 10_000_000)
 GOAL: Final = 1.3
@@ -50,12 +49,6 @@ _PRICES: Final = Prices(
         "fal-ai/flux": [Price(per="megapixel", price=Decimal("0.025"))],
         "fal-ai/fast-sdxl": [Price(per="inference_second", price=Decimal("0.00111"))],
     },
-)
-_CHAIN: Final = Graph(
-    nodes={
-        node: Node(id=node, kind="run", waits_for=tuple(NODES[max(0, place - 1) : place]))
-        for place, node in enumerate(NODES)
-    }
 )
 
 
@@ -94,7 +87,7 @@ def ours(archive: Archive, name: str) -> float:
     assert isinstance(question, Question)
     started = time.perf_counter()
     with snapshot(archive, question.selection) as opened:
-        asked = Asked(opened, now_us=NOW_US, graph=lambda _: _CHAIN, prices=lambda: _PRICES)
+        asked = Asked(opened, now_us=NOW_US, prices=lambda: _PRICES)
         answer = question.answer(asked)
     took_ms = (time.perf_counter() - started) * 1_000
     assert answer.num_rows

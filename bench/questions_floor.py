@@ -1,15 +1,15 @@
 """What an expert would write by hand for each question: SQL for its core figures, on `runs` and `steps`.
 
 Each text knows what the material has (no run is open, steps of a run follow one another, no price but two) and
-leaves out what only presents: links, shares, names of columns, the order of rows. Where a question is answered
-by a sweep or a walk in numpy, the floor fetches the numbers these need and computes nothing: a window function
-over the same edges takes many times as long as the question.
+leaves out what only presents: links, shares, names of columns, the order of rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
+
+from bench.questions_floor_time import FLOORS_OF_TIME
 
 _FOUR: Final = "[0.5, 0.9, 0.95, 0.99]"
 
@@ -49,10 +49,6 @@ SELECT error_kind, {app} AS app, error_field, count(*), count(DISTINCT request_i
 FROM {of} WHERE error_kind IS NOT NULL GROUP BY ALL
 """
 
-_AT_WORK_STEPS: Final = (
-    "SELECT epoch_us(opened_at) + submitted_us, epoch_us(opened_at) + finished_us{also} FROM steps"
-)
-
 _PRICED: Final = """
 SELECT {by}, count(*) AS steps, sum(CASE app_id
     WHEN 'fal-ai/flux' THEN images * image_width * image_height * 0.000000025::DECIMAL(9, 9)
@@ -75,30 +71,12 @@ FLOORS: Final[dict[str, list[str]]] = {
         "SELECT date_trunc('hour', opened_at), count(*) FROM runs GROUP BY ALL",
         "SELECT date_trunc('hour', closed_at), status, count(*) FROM runs GROUP BY ALL",
     ],
-    "concurrency": [
-        "SELECT epoch_us(opened_at), epoch_us(opened_at) + duration_us FROM runs",
-        _AT_WORK_STEPS.format(also=""),
-    ],
-    "load": [_AT_WORK_STEPS.format(also=", hash(app_id), duration_us")],
+    **FLOORS_OF_TIME,
     "errors": [
         _FAILURES.format(of="steps", app="app_id"),
         _FAILURES.format(of="runs", app="NULL"),
         "SELECT app_id, count(*) FROM steps GROUP BY ALL",
         "SELECT count(*) FROM runs",
-    ],
-    "time-spent": [
-        """
-        SELECT workflow, node_id, count(*), sum(duration_us), median(duration_us), sum(inference_us),
-            median(inference_us), sum(overhead_us), median(overhead_us)
-        FROM steps WHERE status = 'completed' AND run_status = 'completed' GROUP BY ALL
-        """,
-        "SELECT hash(request_id), hash(workflow, node_id), submitted_us, finished_us "
-        "FROM steps WHERE run_status = 'completed'",
-        "SELECT workflow, sum(duration_us) FROM runs WHERE status = 'completed' GROUP BY ALL",
-    ],
-    "critical-path": [
-        "SELECT hash(request_id), hash(workflow, definition, node_id), submitted_us, finished_us "
-        "FROM steps WHERE run_status = 'completed'",
     ],
     "heatmap": [_HEATMAP.format(of="steps")],
     "heatmap of runs": [_HEATMAP.format(of="runs")],

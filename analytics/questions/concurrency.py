@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -24,10 +24,8 @@ from analytics.question import (
 )
 from analytics.questions.latency import Confidence, Percentiles
 from analytics.selection import Selection
-from analytics.sweeping import Ints, levels, marks, under_way
+from analytics.sweeping import Ints, levels, under_way
 from recorder.events import lift
-
-_NEVER: Final = 2**62
 
 
 class ConcurrencyRow(Row):
@@ -63,13 +61,13 @@ class Concurrency(Question):
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
         runs, steps = _at_work(asked, "runs"), _at_work(asked, "steps")
-        known = [work for work in (runs, steps) if work.marked]
+        known = [work for work in (runs, steps) if len(work.begins_us)]
         if not known:
             return columns_of(ConcurrencyRow, schema_of(ConcurrencyRow).empty_table())
         limit = min(asked.now_us, self.until if self.until is not None else asked.now_us)
-        first = min(work.first_us for work in known)
+        first = min(int(work.begins_us.min()) for work in known)
         first = max(first, self.since if self.since is not None else first)
-        last = min(max(work.last_us for work in known), limit)
+        last = min(max(int(work.ends_us.max()) for work in known), limit)
         if first > last:
             return columns_of(ConcurrencyRow, schema_of(ConcurrencyRow).empty_table())
         refuse_long((last - first) // LENGTHS_US[self.bucket], "bucket")
@@ -77,7 +75,9 @@ class Concurrency(Question):
         bounds = self._counted(begins, limit)
         columns: dict[str, Any] = {"bucket_at": begins[:-1]}
         for name, work in (("runs", runs), ("steps", steps)):
-            columns[f"{name}_max"], columns[f"{name}_mean"] = levels(work.marked, bounds)
+            columns[f"{name}_max"], columns[f"{name}_mean"] = levels(
+                work.begins_us, work.ends_us, bounds
+            )
         return columns_of(ConcurrencyRow, pa.table(columns))
 
     def _counted(self, begins: Ints, limit: int) -> Ints:
@@ -210,26 +210,20 @@ class _Steps(msgspec.Struct, frozen=True):
 
 
 class _Work(msgspec.Struct, frozen=True):
-    """Intervals of work, marked for a sweep; and when the first begins and the last ends."""
+    """Intervals of work, in any order."""
 
-    marked: list[Ints]
-    first_us: int
-    last_us: int
+    begins_us: Ints
+    ends_us: Ints
 
 
 def _at_work(asked: Asked, of: str) -> _Work:
-    def keep(batch: pa.RecordBatch) -> tuple[Ints, int, int]:
-        begins, ends = batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
-        if not len(begins):
-            return marks(begins, ends), _NEVER, -_NEVER
-        return marks(begins, ends), int(begins.min()), int(ends.max())
+    def keep(batch: pa.RecordBatch) -> tuple[Ints, Ints]:
+        return batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
 
     kept = asked.snapshot.gather(f"{of}_at_work", keep, {"now_us": asked.now_us})
-    return _Work(
-        [each[0] for each in kept if len(each[0])],
-        min([_NEVER, *(each[1] for each in kept)]),
-        max([-_NEVER, *(each[2] for each in kept)]),
-    )
+    begins, ends = ([each[column] for each in kept] for column in (0, 1))
+    del kept
+    return _Work(_joined(begins, np.int64), _joined(ends, np.int64))
 
 
 def _runs_under_way(asked: Asked, at: Ints) -> NDArray[np.int32]:

@@ -1,8 +1,7 @@
 -- Which nodes are on the critical path, and what would halving them save?
 --
--- Reads       runs (columns as in analytics/schema.py); of analytics/walking.py nodes, and
---             paths (number, defined, on_path, ends, saved_us): a row for each node and measured run that
---             has steps of it.
+-- Reads       runs, steps (columns as in analytics/schema.py), all steps of a run.
+-- Parameters  $node, $app: NULL or exact ids; only nodes of that name, that have a step of that app, are told.
 -- Grain       One row per workflow, definition, graph and node.
 -- Columns     workflow, definition, node
 --             graph              'definition' where that told what waits for what, 'observed' where the
@@ -18,19 +17,23 @@
 --             saved_p50_us       the median over those in which it is on the path; NULL for none
 WITH of_nodes AS (
     SELECT
-        number,
-        defined,
-        count(*) AS runs_of_node,
-        count(*) FILTER (WHERE on_path) AS on_path,
-        count(*) FILTER (WHERE ends) AS ends,
-        sum(saved_us) AS saved_us,
-        quantile_cont(CASE WHEN on_path THEN saved_us END, 0.5) AS saved_p50_us
-    FROM paths
+        workflow,
+        definition,
+        graph,
+        node_id,
+        -- What goes for a node is told by all its attempts alike: one of them stands for it.
+        count(*) FILTER (WHERE attempt = 1) AS runs_of_node,
+        count(*) FILTER (WHERE attempt = 1 AND node_critical) AS on_path,
+        count(*) FILTER (WHERE ends_run) AS ends,
+        sum(saved_us) FILTER (WHERE attempt = 1) AS saved_us,
+        quantile_cont(saved_us, 0.5) FILTER (WHERE attempt = 1 AND node_critical) AS saved_p50_us,
+        bool_or(coalesce(app_id = $app, $app IS NULL)) AS told
+    FROM steps
+    WHERE run_status = 'completed' AND graph IS NOT NULL
     GROUP BY ALL
 ),
-named AS (SELECT * FROM of_nodes JOIN nodes USING (number)),
 of_graphs AS (
-    SELECT workflow, definition, defined, sum(ends) AS runs FROM named GROUP BY ALL
+    SELECT workflow, definition, graph, sum(ends) AS runs FROM of_nodes GROUP BY ALL
 ),
 measured AS (
     SELECT *, sum(runs) OVER (PARTITION BY workflow, definition) AS of_all_graphs FROM of_graphs
@@ -39,10 +42,10 @@ completed AS (
     SELECT workflow, definition, count(*) AS runs FROM runs WHERE status = 'completed' GROUP BY ALL
 )
 SELECT
-    named.workflow,
-    named.definition,
-    CASE WHEN named.defined THEN 'definition' ELSE 'observed' END AS graph,
-    named.node_id AS node,
+    of_nodes.workflow,
+    of_nodes.definition,
+    of_nodes.graph,
+    of_nodes.node_id AS node,
     measured.runs::BIGINT AS runs,
     (completed.runs - measured.of_all_graphs)::BIGINT AS left_out,
     runs_of_node,
@@ -50,13 +53,13 @@ SELECT
     on_path / measured.runs AS share,
     saved_us / measured.runs AS saved_mean_us,
     saved_p50_us
-FROM named
+FROM of_nodes
 JOIN measured
-    ON measured.workflow = named.workflow
-    AND measured.definition IS NOT DISTINCT FROM named.definition
-    AND measured.defined = named.defined
+    ON measured.workflow = of_nodes.workflow
+    AND measured.definition IS NOT DISTINCT FROM of_nodes.definition
+    AND measured.graph = of_nodes.graph
 JOIN completed
-    ON completed.workflow = named.workflow
-    AND completed.definition IS NOT DISTINCT FROM named.definition
-WHERE told
-ORDER BY named.workflow, named.definition NULLS LAST, graph, saved_mean_us DESC, node
+    ON completed.workflow = of_nodes.workflow
+    AND completed.definition IS NOT DISTINCT FROM of_nodes.definition
+WHERE told AND coalesce(node_id = $node, $node IS NULL)
+ORDER BY of_nodes.workflow, of_nodes.definition NULLS LAST, of_nodes.graph, saved_mean_us DESC, node

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from analytics.paths import Ints, Numbers, Paths, Steps, find_paths
+from analytics.paths import Ints, Steps, find_paths
 from analytics.question import (
     Answer,
     Asked,
@@ -21,31 +21,24 @@ from analytics.question import (
     schema_of,
 )
 from analytics.selection import Selection
-from analytics.walking import GraphOf, Walk, waits_of
+from analytics.waits import GraphOf, waits_of
 from recorder.events import lift
 from recorder.projections.runs import Run
 
 GraphKind = Literal["definition", "observed"]
 
-_NODE_PATHS = pa.schema(
-    {
-        "number": pa.int32(),
-        "defined": pa.bool_(),
-        "on_path": pa.bool_(),
-        "ends": pa.bool_(),
-        "saved_us": pa.int64(),
-    }
-)
-_GAPS = pa.schema({"number": pa.int32(), "gap_us": pa.int64()})
-
 
 class _AlongGraphs(Question):
-    """`node` and `app` narrow what is told, not what is read: paths need all steps of a run."""
+    """`node` and `app` narrow what is told, not what is read: shares are of whole runs."""
 
     @property
     def selection(self) -> Selection:
         """See `Question.selection`."""
         return msgspec.structs.replace(super().selection, node=None, app=None)
+
+    @property
+    def _told(self) -> dict[str, object]:
+        return {"node": lift(self.node), "app": lift(self.app)}
 
 
 class TimeSpentRow(Row):
@@ -88,17 +81,11 @@ class TimeSpent(_AlongGraphs):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        snapshot = asked.snapshot
-        walk = Walk(snapshot, asked.graph, node=self.node, app=self.app)
-        gaps = _gathered(walk.paths(_gaps, savings=False), _GAPS)
-        with snapshot.lent("nodes", walk.nodes), snapshot.lent("gaps", gaps):
-            table = snapshot.ask("time_spent", {"node": lift(self.node), "app": lift(self.app)})
+        others = asked.snapshot.ask("overhead_and_gaps", self._told)
+        with asked.snapshot.lent("others", others):
+            table = asked.snapshot.ask("time_spent", self._told)
         refuse_long(table.num_rows, "workflow")
         return columns_of(TimeSpentRow, table)
-
-
-def _gaps(nodes: Numbers, paths: Paths) -> pa.Table:
-    return pa.table([nodes, paths.gap_us], schema=_GAPS)
 
 
 class CriticalPathRow(Row):
@@ -141,31 +128,9 @@ class CriticalPath(_AlongGraphs):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        snapshot = asked.snapshot
-        walk = Walk(snapshot, asked.graph, node=self.node, app=self.app)
-        paths = _gathered(walk.paths(_node_paths), _NODE_PATHS)
-        with snapshot.lent("nodes", walk.nodes), snapshot.lent("paths", paths):
-            table = snapshot.ask("critical_path")
+        table = asked.snapshot.ask("critical_path", self._told)
         refuse_long(table.num_rows, "workflow")
         return columns_of(CriticalPathRow, table)
-
-
-def _node_paths(nodes: Numbers, paths: Paths) -> pa.Table:
-    keep = paths.first
-    return pa.table(
-        [
-            nodes[keep],
-            paths.defined[keep],
-            paths.node_critical[keep],
-            paths.node_ends[keep],
-            paths.saved_us[keep],
-        ],
-        schema=_NODE_PATHS,
-    )
-
-
-def _gathered(parts: list[pa.Table], schema: pa.Schema) -> pa.Table:
-    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 class RunPathRow(Row):
@@ -206,10 +171,10 @@ class RunPath(Asking):
         steps = run.ordered_steps()
         ids = [step.node_id for step in steps]
         graphs = {run.definition: graph_of(run.definition)} if run.definition else {}
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(ids))}
+        numbers = {name: number for number, name in enumerate(sorted(set(ids)))}
         waits = waits_of([run.definition] * len(numbers), list(numbers), graphs)
         given = Steps(
-            run=np.zeros(len(steps), np.uint64),
+            run=np.zeros(len(steps), np.int64),
             node=np.array([numbers[name] for name in ids], np.int32),
             submitted_us=_known([step.submitted_us for step in steps]),
             finished_us=_known([step.finished_us for step in steps]),

@@ -1,7 +1,7 @@
 -- Where does the time of runs go?
 --
--- Reads       runs, steps (columns as in analytics/schema.py), times in microseconds; of
---             analytics/walking.py nodes, and gaps (number, gap_us): a row a step.
+-- Reads       runs, steps (columns as in analytics/schema.py), times in microseconds; others, which is
+--             what overhead_and_gaps.sql found.
 -- Parameters  $node, $app: NULL or exact ids; only these are told.
 -- Grain       One row per workflow and node with a completed step in a completed run.
 -- Columns     workflow, node
@@ -15,7 +15,7 @@
 --             inference   what the app says it took
 --             overhead    duration less inference; may be negative
 --             gap         from the finish of the last step that it waited for, or from the run's
---                         beginning, to its submit
+--                         beginning, to its submit; of failed attempts as well
 WITH spent AS (
     SELECT
         workflow,
@@ -24,24 +24,12 @@ WITH spent AS (
         sum(duration_us) AS duration_total_us,
         quantile_cont(duration_us, 0.5) AS duration_p50_us,
         sum(inference_us) AS inference_total_us,
-        quantile_cont(inference_us, 0.5) AS inference_p50_us,
-        sum(overhead_us) AS overhead_total_us,
-        quantile_cont(overhead_us, 0.5) AS overhead_p50_us
+        quantile_cont(inference_us, 0.5) AS inference_p50_us
     FROM steps
     WHERE status = 'completed'
         AND run_status = 'completed'
         AND coalesce(node_id = $node, $node IS NULL)
         AND coalesce(app_id = $app, $app IS NULL)
-    GROUP BY ALL
-),
-waited AS (
-    SELECT
-        workflow,
-        node_id,
-        sum(gap_us) AS gap_total_us,
-        quantile_cont(gap_us, 0.5) AS gap_p50_us
-    FROM gaps
-    JOIN nodes USING (number)
     GROUP BY ALL
 ),
 whole AS (
@@ -58,12 +46,12 @@ SELECT
     duration_p50_us,
     inference_total_us::BIGINT AS inference_total_us,
     inference_p50_us,
-    overhead_total_us::BIGINT AS overhead_total_us,
+    overhead_total_us,
     overhead_p50_us,
-    gap_total_us::BIGINT AS gap_total_us,
+    gap_total_us,
     gap_p50_us,
     duration_total_us / nullif(whole.duration_us, 0) AS share
 FROM spent
-LEFT JOIN waited ON waited.workflow = spent.workflow AND waited.node_id = spent.node_id
+JOIN others ON others.workflow = spent.workflow AND others.node_id = spent.node_id
 LEFT JOIN whole ON whole.workflow = spent.workflow
 ORDER BY spent.workflow, duration_total_us DESC NULLS LAST, node

@@ -46,12 +46,14 @@ class Segment(msgspec.Struct, frozen=True):
     Attributes:
         name: Its path below the folder.
         day: Of its runs, as in the path; `unknown` for runs that no event tells the beginning of.
+        format: Which columns it has, see `files.FORMATS`.
         first_opened_at, last_opened_at: Of its runs, microseconds since 1970; None where none is known.
     """
 
     name: str
     kind: Kind
     day: str
+    format: int
     rows: int = 0
     size_bytes: int = 0
     first_opened_at: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, or_, select
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 from analytics.fetching import Which
 from analytics.schema import AFTER_LAST_MOMENT_US, FIRST_MOMENT_US
 from analytics.segments.catalog import CHANGED_INDEX, Listed, Segment, is_exported
-from analytics.segments.files import DAY_US, UNKNOWN_DAY, day_of, day_starts_us
+from analytics.segments.files import DAY_US, FORMATS, UNKNOWN_DAY, day_of, day_starts_us
 from analytics.segments.folder import Folder
 from recorder.store.tables import runs
 
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
         segments: Files whose rows count, all but those of `not_counting`.
         not_counting: Runs whose rows in files do not count.
         tail: Runs whose rows come from SQL; no run is in two of them.
-        damaged: Days of which a file is missing or cut off; all their rows come from SQL.
+        damaged: Days of which a file is of no use (`damaged_days`); all their rows come from SQL.
     """
 
     segments: list[Segment]
@@ -41,7 +41,7 @@ def plan(
     since_us: int | None,
     until_us: int | None,
     narrow: Sequence[ColumnElement[bool]] = (),
-    of_steps: Sequence[ColumnElement[bool]] = (),
+    of_steps: Mapping[str, str],
 ) -> Plan:
     """Splits what was opened in a window between files and SQL.
 
@@ -51,7 +51,7 @@ def plan(
         since_us: The window's start; None for none.
         until_us: Its end, outside it.
         narrow: Conditions on `runs` for what comes from SQL.
-        of_steps: The same on `steps`.
+        of_steps: What columns of `steps` have to be, for what comes from SQL.
     """
     generation = listed.projected.generation
     if not listed.exported.position:
@@ -74,7 +74,7 @@ def _again(
     generation: int,
     day: str,
     conditions: Sequence[ColumnElement[bool]],
-    of_steps: Sequence[ColumnElement[bool]] = (),
+    of_steps: Mapping[str, str],
 ) -> Which:
     if day == UNKNOWN_DAY:
         return Which(generation, (of_day(day), *conditions), of_steps=of_steps)
@@ -84,7 +84,7 @@ def _again(
 
 def whole_day(listed: Listed, day: str) -> Which:
     """The runs of a day that belong into files, in the order they stand there."""
-    return _again(listed.exported.generation, day, (is_exported(listed.exported),))
+    return _again(listed.exported.generation, day, (is_exported(listed.exported),), {})
 
 
 def of_day(day: str) -> ColumnElement[bool]:
@@ -108,8 +108,13 @@ def _touches(segment: Segment, since_us: int | None, until_us: int | None) -> bo
 
 
 def damaged_days(folder: Folder, segments: Sequence[Segment]) -> set[str]:
-    """Days of which a file is missing, or not as long as it was."""
-    return {each.day for each in segments if not folder.is_there(each.name, each.size_bytes)}
+    """Days of which a file is missing, not as long as it was, or has another version's columns."""
+    return {each.day for each in segments if not _is_whole(folder, each)}
+
+
+def _is_whole(folder: Folder, segment: Segment) -> bool:
+    current = segment.format == FORMATS[segment.kind]
+    return current and folder.is_there(segment.name, segment.size_bytes)
 
 
 def days_of(connection: Connection, listed: Listed, request_ids: Sequence[str]) -> dict[str, str]:

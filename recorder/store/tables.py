@@ -186,6 +186,7 @@ segments = Table(
     Column("first_opened_at", BigInt),
     Column("last_opened_at", BigInt),
     Column("since_us", BigInt, nullable=False),
+    Column("format", BigInt, nullable=False, server_default="1"),
 )
 """Parquet files of columns, see `analytics.segments`: which are being written, count, or are to be deleted."""
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from analytics.asking import answering
 from analytics.moments import EPOCH
+from analytics.path_columns import path_columns
 from analytics.prices import Prices
 from analytics.question import Asked, Question
 from analytics.schema import RUNS, STEPS
@@ -76,17 +77,27 @@ def ask(
     """The rows of the answer."""
     tables = {
         "runs": pa.Table.from_pylist([*runs], RUNS),
-        "steps": pa.Table.from_pylist([*steps], STEPS),
+        "steps": with_paths([*steps], graphs or {}),
     }
     with answering(tables) as snapshot:
         asked = Asked(
             snapshot,
             now_us=us(now),
-            graph=(graphs or {}).get,
             prices=lambda: prices,
         )
         rows: list[Row] = question.answer(asked).to_pylist()
         return rows
+
+
+def with_paths(steps: list[Row], graphs: Mapping[str, Graph]) -> pa.Table:
+    """Steps with the columns that paths tell, as rows of a log have them."""
+    table = pa.Table.from_pylist(steps, STEPS).combine_chunks()
+    if not steps:
+        return table
+    known = {name: table.column(name).chunk(0) for name in table.column_names}
+    runs = table.column("request_id").combine_chunks().dictionary_encode().indices
+    known |= path_columns(runs.to_numpy(), known, graphs)
+    return pa.table([known[name] for name in STEPS.names], schema=STEPS)
 
 
 def us(at: datetime) -> int:

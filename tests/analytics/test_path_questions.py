@@ -6,14 +6,10 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from analytics import paths
-from analytics.asking import answering
 from analytics.questions.paths import CriticalPath, RunPath, TimeSpent
-from analytics.schema import STEPS
-from analytics.walking import Walk
 from recorder.graph import Graph, read_graph
 from recorder.projections.runs import Run
 from recorder.projections.steps import Step
@@ -167,26 +163,13 @@ def test_runs_of_too_many_steps_are_left_out(monkeypatch: pytest.MonkeyPatch) ->
     assert ask(CriticalPath(), [run(definition="d")], DIAMOND_STEPS, graphs={"d": DIAMOND}) == []
 
 
-def test_steps_of_runs_that_are_mixed_up_are_brought_together() -> None:
+def test_steps_of_runs_that_are_mixed_up_are_told_apart() -> None:
     other = [each | {"request_id": "other"} for each in DIAMOND_STEPS]
     mixed = [each for pair in zip(DIAMOND_STEPS, other, strict=True) for each in pair]
     runs = [run(definition="d"), run("other", definition="d")]
     assert ask(CriticalPath(), runs, mixed, graphs={"d": DIAMOND}) == ask(
         CriticalPath(), runs, [*DIAMOND_STEPS, *other], graphs={"d": DIAMOND}
     )
-
-
-def test_runs_that_are_cut_into_pieces_are_made_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analytics.walking._RUNS_AT_A_TIME", 2)
-    steps = [
-        each | {"request_id": f"run-{number}"} for number in range(5) for each in DIAMOND_STEPS
-    ]
-    in_pieces = [*steps[2:9], *steps[11:], *steps[:2], *steps[9:11]]
-    tables = {"steps": pa.Table.from_pylist(in_pieces, STEPS)}
-    with answering(tables) as snapshot:
-        walk = Walk(snapshot, {"d": DIAMOND}.get, node=None, app=None)
-        counts = walk.paths(lambda _, found: pa.table({"critical": found.critical}))
-    assert [sum(each.column("critical").to_pylist()) for each in counts] == [6, 6, 3]
 
 
 def test_where_the_time_goes() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from analytics.segments.catalog import EVENTS
 from recorder import chain
 from recorder.bootstrap import Recorder
 from recorder.events import NewEvent
+from recorder.store.tables import segments
 from tests.analytics.segments.conftest import Segmented, moved
 from tests.builders import completion, history, new_event, output, submit
 from tests.raw import RawDatabase
@@ -180,4 +182,20 @@ def test_segments_ahead_of_the_projection_do_not_count(
     assert segmented.told() == segmented.told_by_sql()
     segmented.export()
     assert segmented.in_files("runs") == ["a"]
+    assert segmented.told() == segmented.told_by_sql()
+
+
+def test_files_of_an_earlier_format_are_read_no_more_and_written_anew(segmented: Segmented) -> None:
+    segmented.append(step("a"), step("b", 1))
+    segmented.export()
+    before = segmented.files()
+    first_day = {name for name in before if "2023-11-14" in name}
+    with segmented.rec.database.writing() as connection:
+        connection.execute(update(segments).where(segments.c.name.in_(first_day)).values(format=1))
+    assert segmented.told() == segmented.told_by_sql()
+    assert segmented.exporter().round() == "rewritten"
+    segmented.export()
+    after = segmented.files()
+    assert len(after) == len(before)
+    assert after & before == before - first_day
     assert segmented.told() == segmented.told_by_sql()
