@@ -118,6 +118,6 @@ class Cost(Question):
         }
         candidates = _NO_RUNS
         if "run" in self.by:
-            candidates = snapshot.ask("dearest_runs", {"limit": self.limit})
+            candidates = snapshot.ask_shortly("dearest_runs", {"limit": self.limit})
         with snapshot.lent("candidates", candidates):
-            return snapshot.ask("cost", parameters)
+            return snapshot.ask_shortly("cost", parameters)
