@@ -1,0 +1,39 @@
+"""What questions are measured against answers them: hand-written SQL tells the figures that we do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench.columns_material import Material, material
+from bench.questions import ASKED, answer, bare_connection
+from bench.questions_floor import FLOORS
+
+FETCHED_ONLY = {"concurrency", "load", "time-spent", "critical-path"}
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Material]:
+    with material(30_000) as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", [name for name in ASKED if name not in FETCHED_ONLY])
+def test_the_floor_of_a_question_tells_its_figures(made: Material, name: str) -> None:
+    bare = bare_connection(made, name)
+    [text] = FLOORS[name]
+    floor = bare.sql(text).to_arrow_table()
+    bare.close()
+    ours = answer(made.archive, name)
+    assert floor.num_rows or name == "repeated-seeds"  # of so few steps none has another's
+    assert ours.num_rows == floor.num_rows
+    for column in floor.column_names:
+        expected = list(map(_comparable, ours.column(column).to_pylist()))
+        assert list(map(_comparable, floor.column(column).to_pylist())) == expected, column
+
+
+def _comparable(value: Any) -> Any:
+    is_number = isinstance(value, int | float) or type(value).__name__ == "Decimal"
+    return pytest.approx(float(value), rel=1e-9, abs=0.0011) if is_number else value
