@@ -31,7 +31,7 @@ _COLUMNS: Final[dict[Dimension, str]] = {
 }
 
 
-_NO_RUNS: Final = pa.table({"request_id": pa.array([], pa.string())})
+_NO_RUNS: Final = pa.table({"run": pa.array([], pa.uint64())})
 
 
 def _plainly(amount: Decimal) -> str:

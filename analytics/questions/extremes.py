@@ -89,5 +89,8 @@ class Unusual(Question):
         snapshot = asked.snapshot
         usual = snapshot.ask_shortly(f"usual_{self.of}", {"least": self.least})
         parameters = {"limit": self.limit, "score": self.score}
+        if 0 in usual.column("scale").to_pylist():
+            with snapshot.lent("usual", usual):
+                usual = snapshot.ask_shortly(f"usual_spread_of_{self.of}")
         with snapshot.lent("usual", usual):
             return columns_of(UnusualRow, snapshot.ask_shortly(f"unusual_{self.of}", parameters))
