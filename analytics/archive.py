@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +11,12 @@ from typing import Final, NamedTuple, Self
 import duckdb
 from sqlalchemy import Connection
 
-from analytics import engine, relations
+from analytics import relations
+from analytics.connections import Connections, Views
 from analytics.event_stream import add_events
-from analytics.relations import Kind, Parts, make_view
+from analytics.fetching import chunks
+from analytics.kept import TailKeeper
+from analytics.relations import Kind, rows_of_files
 from analytics.remainder import Tail, of_run, of_steps
 from analytics.segments import catalog
 from analytics.segments.catalog import Columns, Listed, Segment
@@ -35,12 +35,31 @@ class Relations(NamedTuple):
     """A connection that has the relations.
 
     Attributes:
-        from_files: Whether some of the rows are read from segments.
+        connection: As of a state of what is recorded.
+        as_of_position: The state's.
+        from_files: Whether some of the rows are read from files that are not this answer's own.
     """
 
     connection: duckdb.DuckDBPyConnection
     as_of_position: int
     from_files: bool
+
+
+class _Sources(NamedTuple):
+    """Where the rows of an answer are.
+
+    Attributes:
+        views: The relations `runs` and `steps`.
+        tail: Holds the files of what is in no segment.
+        shared: Whether others read the same.
+        events: What counts of events, where these are asked for.
+    """
+
+    listed: Listed
+    views: Views
+    tail: Tail
+    shared: bool
+    events: Listed | None
 
 
 class Archive:
@@ -61,10 +80,10 @@ class Archive:
         self.database = database
         self.folder = folder
         self._with_events = with_events
-        self._scratch: Path | None = None
         self.turns = Turns()
-        self._opening = threading.Lock()
-        self._instance: duckdb.DuckDBPyConnection | None = None
+        self._connections = Connections([] if folder is None else [folder.readable])
+        self._tails = TailKeeper(self._connections.new_folder)
+        self._known: tuple[catalog.Mark, Listed] | None = None
         self._on_damage: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
@@ -80,13 +99,8 @@ class Archive:
 
     def close(self) -> None:
         """Frees memory and scratch files; snapshots that are open become useless. Idempotent."""
-        with self._opening:
-            if self._instance is not None:
-                self._instance.close()
-                self._instance = None
-            if self._scratch is not None:
-                shutil.rmtree(self._scratch, ignore_errors=True)
-                self._scratch = None
+        self._tails.forget()
+        self._connections.close()
         if self.folder is not None:
             self.folder.close()
 
@@ -129,55 +143,60 @@ class Archive:
         Raises:
             LogUnavailable: The database does not answer.
         """
-        connection, parent = self._cursor()
-        scratch = Path(tempfile.mkdtemp(dir=parent))
+        folder = self.folder if from_files else None
+        connection, sources = self._connect(folder, selection, with_events=with_events)
+        reusable = False
         try:
-            yield self._relations(connection, scratch, selection, with_events, from_files)
+            if sources.events is not None:
+                add_events(connection, self.database, folder, sources.events, selection)
+            yield Relations(connection, sources.listed.projected.position, sources.shared)
+            reusable = sources.shared and sources.events is None
         finally:
-            connection.close()
-            shutil.rmtree(scratch, ignore_errors=True)
+            if reusable:
+                self._connections.give_back(sources.views, connection)
+            else:
+                connection.close()
 
-    def _relations(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        scratch: Path,
-        selection: Selection,
-        with_events: bool,
-        from_files: bool,
-    ) -> Relations:
+    def _connect(
+        self, folder: Folder | None, selection: Selection, *, with_events: bool
+    ) -> tuple[duckdb.DuckDBPyConnection, _Sources]:
         for left in reversed(range(_TRIES)):
-            folder = self.folder if from_files and left else None
             try:
-                return self._try(connection, scratch, folder, selection, with_events)
+                sources = self._sources(folder if left else None, selection, with_events)
+                return self._connections.take(sources.views), sources
             except (OSError, duckdb.Error):
                 # A file went or broke after it was looked at: look again, and in the end do without.
-                if folder is None:
+                if folder is None or not left:
                     raise
                 self.tell_damage()
         raise AssertionError("the last try returns or raises")
 
-    def _try(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        scratch: Path,
-        folder: Folder | None,
-        selection: Selection,
-        with_events: bool,
-    ) -> Relations:
-        tail = Tail(scratch)
+    def _sources(self, folder: Folder | None, selection: Selection, with_events: bool) -> _Sources:
         with self.database.reading() as reading:
-            listed = catalog.read_listed(reading, catalog.RUNS_AND_STEPS)
+            listed = self._listed(reading)
             events = catalog.read_listed(reading, catalog.EVENTS) if with_events else None
             planned = _plan(listed, folder, selection)
-            tail.read(reading, planned.tail)
+            shared = None
+            if folder is not None and not planned.damaged:
+                shared = self._tails.read(reading, listed)
+            tail = shared or self._own_tail(reading, planned)
         if planned.damaged:
             self.tell_damage()
-        files = tail.close()
-        tables = _tables(connection, tail, files)
-        _make_views(connection, planned, folder, tables, selection)
-        if events is not None:
-            add_events(connection, self.database, folder, events, selection)
-        return Relations(connection, listed.projected.position, bool(planned.segments))
+        from_files = shared is not None or bool(planned.segments)
+        views = _views(planned, folder, tail, selection)
+        return _Sources(listed, views, tail, from_files, events)
+
+    def _listed(self, connection: Connection) -> Listed:
+        """What counts now, read anew if anything has moved."""
+        mark = catalog.read_mark(connection, catalog.RUNS_AND_STEPS)
+        known = self._known
+        if known is None or known[0] != mark or mark.projected.chain is None:
+            known = self._known = mark, catalog.read_listed(connection, catalog.RUNS_AND_STEPS)
+        return known[1]
+
+    def _own_tail(self, connection: Connection, planned: Plan) -> Tail:
+        rows = (chunk for which in planned.tail for chunk in chunks(connection, which))
+        return Tail(self._connections.new_folder(), rows)
 
     def plan(self, connection: Connection, selection: Selection) -> tuple[Plan, int]:
         """Where the selected runs and steps come from, as of a transaction, and its position."""
@@ -191,22 +210,13 @@ class Archive:
         """The segments of a relation, as files on this machine."""
         if self.folder is None:
             return []
-        return [str(self.folder.local(each.name)) for each in segments if each.kind == kind]
+        return [self.folder.local(each.name) for each in segments if each.kind == kind]
 
     def tell_damage(self) -> None:
         """Tells whoever wanted to know."""
+        self._tails.forget()
         for tell in self._on_damage:
             tell()
-
-    def _cursor(self) -> tuple[duckdb.DuckDBPyConnection, Path]:
-        """A connection of its own, and a folder for scratch files."""
-        with self._opening:
-            if self._scratch is None:
-                self._scratch = Path(tempfile.mkdtemp(prefix="recorder-analytics-"))
-            if self._instance is None:
-                readable = [] if self.folder is None else [self.folder.readable]
-                self._instance = engine.connect(self._scratch, readable)
-            return self._instance.cursor(), self._scratch
 
 
 def _plan(listed: Listed, folder: Folder | None, selection: Selection) -> Plan:
@@ -223,36 +233,19 @@ def _plan(listed: Listed, folder: Folder | None, selection: Selection) -> Plan:
     )
 
 
-def _tables(
-    connection: duckdb.DuckDBPyConnection, tail: Tail, spilled: list[Path]
-) -> dict[Kind, list[str]]:
-    """What came from SQL, as tables of the connection."""
-    connection.register("tail_runs", tail.table("runs"))
-    connection.register("tail_steps", tail.table("steps"))
-    tables: dict[Kind, list[str]] = {"runs": ["tail_runs"], "steps": ["tail_steps"]}
-    kinds: tuple[Kind, ...] = ("runs", "steps")
-    for kind, path in zip(kinds, spilled, strict=False):
-        tables[kind].append(relations.scan([path]))
-    return tables
+def _views(planned: Plan, folder: Folder | None, tail: Tail, selection: Selection) -> Views:
+    """The relations as queries; steps first, for runs may be selected by them."""
 
+    def query(kind: Kind, conditions: list[str]) -> str:
+        segments = [each.name for each in planned.segments if each.kind == kind]
+        paths = [] if folder is None else [folder.local(name) for name in segments]
+        beside = [tail.paths[kind]] if tail.rows[kind] or not paths else []
+        return rows_of_files(kind, paths, beside, conditions, planned.not_counting)
 
-def _make_views(
-    connection: duckdb.DuckDBPyConnection,
-    planned: Plan,
-    folder: Folder | None,
-    tables: dict[Kind, list[str]],
-    selection: Selection,
-) -> None:
-    def parts(kind: Kind) -> Parts:
-        segments = [each for each in planned.segments if each.kind == kind]
-        return Parts(_paths(folder, segments), planned.not_counting, tables[kind])
-
-    make_view(connection, "steps", parts("steps"), relations.of_steps(selection))
-    make_view(connection, "runs", parts("runs"), relations.of_runs(selection, "steps"))
-
-
-def _paths(folder: Folder | None, segments: list[Segment]) -> list[Path]:
-    return [] if folder is None else [folder.local(each.name) for each in segments]
+    return (
+        ("steps", query("steps", relations.of_steps(selection))),
+        ("runs", query("runs", relations.of_runs(selection, "steps"))),
+    )
 
 
 def open_archive(rec: Recorder, *, with_events: bool = False) -> Archive:

@@ -6,7 +6,6 @@ Frames may be long, so the log is read a few runs at a time, anew for every quer
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import ColumnElement
 
 from analytics.engine import literal
-from analytics.relations import Parts, make_view
+from analytics.relations import make_view, scan, select_rows
 from analytics.schema import EVENTS
 from analytics.segments.catalog import Listed, Segment
 from analytics.segments.event_rows import events_of
@@ -96,8 +95,11 @@ def add_events(
     connection.register("log_events", stream)
     conditions = [f"request_id IN (SELECT request_id FROM runs WHERE {in_files})"]
     conditions += _as_literals(selection)
-    paths: list[Path] = [] if folder is None else [folder.local(each.name) for each in files]
-    make_view(connection, "events", Parts(paths, [], ["log_events"]), conditions)
+    paths = [] if folder is None else [folder.local(each.name) for each in files]
+    queries = [select_rows("events", "log_events")]
+    if paths:
+        queries.append(select_rows("events", scan(paths), conditions))
+    make_view(connection, "events", " UNION ALL ".join(queries))
 
 
 def _in_files(listed: Listed, files: list[Segment], damaged: set[str]) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +22,20 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-_SMALL: Final = 2_000
-"""A group of up to so many values is sorted; a selection within it would take longer to set up."""
 _WHOLE_US: Final = 3
 """Interpolation in binary leaves 760.0000000000001 of what is 760, so nanoseconds are the last digit."""
+
+
+class Values(NamedTuple):
+    """Values of groups.
+
+    Attributes:
+        flat: Those of a group after those of another, of one group in any order.
+        starts: Where each group's begin, and where the last one's end.
+    """
+
+    flat: Ints
+    starts: Ints
 
 
 def ranks(count: Ints, share: float, confidence: float) -> tuple[Ints, Ints]:
@@ -40,14 +50,21 @@ def ranks(count: Ints, share: float, confidence: float) -> tuple[Ints, Ints]:
         Lower and upper rank of each group; 0, or one more than there are values, where no value is
         low or high enough.
     """
+    [lower], [upper] = _all_ranks(count, [share], confidence)
+    return lower, upper
+
+
+def _all_ranks(count: Ints, shares: Sequence[float], confidence: float) -> tuple[Ints, Ints]:
+    """The same for several quantiles at once, a row each: what a call of scipy costs is mostly the call."""
     from scipy.stats import binom  # takes most of a second to load
 
     missed = (1 - confidence) / 2
     sizes, where = np.unique(count, return_inverse=True)
-    lower = binom.ppf(missed, sizes, share)
-    upper = binom.ppf(1 - missed, sizes, share) + 1
-    lower[sizes == 0], upper[sizes == 0] = 0, 1
-    return lower.astype(np.int64)[where], upper.astype(np.int64)[where]
+    each = np.reshape(np.asarray(shares), (-1, 1))
+    lower = binom.ppf(missed, sizes, each)
+    upper = binom.ppf(1 - missed, sizes, each) + 1
+    lower[:, sizes == 0], upper[:, sizes == 0] = 0, 1
+    return lower.astype(np.int64)[:, where], upper.astype(np.int64)[:, where]
 
 
 def percentile_rows(
@@ -66,57 +83,61 @@ def percentile_rows(
         The other columns, and `n`, `mean_us`, `max_us`, `percentile`, `value_us`, `low_us`, `high_us`,
         NULL where there is nothing to tell. Groups stay in order, percentiles in the order given.
     """
-    column = groups.column(values).combine_chunks()
-    flat = column.values.to_numpy()
-    starts = column.offsets.to_numpy().astype(np.int64)
+    told_apart, known = groups.drop_columns([values]), values_of_lists(groups, values)
+    return rows_of_values(told_apart, known, percentiles, confidence)
+
+
+def values_of_lists(groups: pa.Table, column: str) -> Values:
+    """The values of a column of lists, a list a group; NULL for no values."""
+    lists = groups.column(column).combine_chunks()
+    return Values(np.array(lists.values.to_numpy()), lists.offsets.to_numpy().astype(np.int64))
+
+
+def rows_of_values(
+    groups: pa.Table, values: Values, percentiles: Sequence[float], confidence: float
+) -> pa.Table:
+    """The same for values that are at hand, which are put into order in place."""
+    flat, starts = values
     count = np.diff(starts)
-    told = [_ranks_of(count, percent / 100, confidence) for percent in percentiles]
-    picked = _arranged(flat, starts, np.stack([rank for each in told for rank in each[:4]]))
-    known = [_values(picked, starts[:-1], count, each) for each in told]
+    _sort(flat, starts)
+    shares = [percent / 100 for percent in percentiles]
+    bounds = zip(*_all_ranks(count, shares, confidence), strict=True)
+    known = [_values(flat, starts, share, each) for share, each in zip(shares, bounds, strict=True)]
     filled = {"n": count, **_mean_and_max(flat, starts)}
-    return _interleaved(groups.drop_columns([values]), filled, percentiles, known)
+    return _interleaved(groups, filled, percentiles, known)
 
 
-def _ranks_of(count: Ints, share: float, confidence: float) -> tuple[Any, ...]:
-    """Per group: the ranks from 0 of the neighbours and the bounds, and how far between the neighbours."""
-    place = (count - 1) * share
-    below = np.floor(place).astype(np.int64)
-    low, high = ranks(count, share, confidence)
-    last = count - 1
-    return np.clip(below, 0, None), np.clip(below + 1, None, last), low - 1, high - 1, place - below
-
-
-def _arranged(flat: Ints, starts: Ints, wanted: Ints) -> Ints:
-    """The values, rearranged within each group so that those of the wanted ranks are in their places."""
-    arranged = np.array(flat)
-    count = np.diff(starts)
-
-    def select(group: int) -> None:
-        inside = np.unique(wanted[:, group])
-        inside = inside[(inside >= 0) & (inside < count[group])]
-        arranged[starts[group] : starts[group + 1]].partition(inside)
-
+def _sort(flat: Ints, starts: Ints) -> None:
+    """Sorts each group; where processors have the instructions for it that is quicker than selecting ranks."""
     bounds = starts.tolist()
-    for group in np.flatnonzero((count > 1) & (count <= _SMALL)).tolist():
-        arranged[bounds[group] : bounds[group + 1]].sort()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy lets go of the lock meanwhile
-        list(pool.map(select, np.flatnonzero(count > _SMALL).tolist()))
-    return arranged
+    threads = os.cpu_count() or 1
+
+    def every(first: int) -> None:
+        for begin, end in zip(bounds[first:-1:threads], bounds[first + 1 :: threads], strict=True):
+            flat[begin:end].sort()
+
+    with ThreadPoolExecutor(threads) as pool:  # numpy lets go of the lock meanwhile
+        list(pool.map(every, range(threads)))
 
 
 def _values(
-    arranged: Ints, begin: Ints, count: Ints, told: tuple[Any, ...]
+    ordered: Ints, starts: Ints, share: float, bounds: tuple[Ints, Ints]
 ) -> tuple[pa.Array, pa.Array, pa.Array]:
-    below, above, low, high, between = told
+    """Of each group a quantile, and the values of two ranks from 1."""
+    begin, count = starts[:-1], np.diff(starts)
+    low, high, last = bounds[0] - 1, bounds[1] - 1, count - 1
+    place = last * share
+    below = np.floor(place).astype(np.int64)
+    between = place - below
 
     def at(rank: Ints) -> NDArray[np.float64]:
-        if not len(arranged):
+        if not len(ordered):
             return np.zeros(len(rank))
         place = begin + np.clip(rank, 0, np.maximum(count - 1, 0))
-        return arranged[np.minimum(place, len(arranged) - 1)].astype(np.float64)
+        return ordered[np.minimum(place, len(ordered) - 1)].astype(np.float64)
 
     first = at(below)
-    value = np.round(first + (at(np.maximum(above, below)) - first) * between, _WHOLE_US)
+    value = np.round(first + (at(np.minimum(below + 1, last)) - first) * between, _WHOLE_US)
     return (
         pa.array(value, mask=count == 0),
         pa.array(at(low).astype(np.int64), mask=(low < 0) | (count == 0)),
@@ -124,19 +145,18 @@ def _values(
     )
 
 
-def _mean_and_max(flat: Ints, starts: Ints) -> dict[str, pa.Array]:
+def _mean_and_max(ordered: Ints, starts: Ints) -> dict[str, pa.Array]:
     count = np.diff(starts)
     none = count == 0
-    if not len(flat):
+    if not len(ordered):
         empty = np.zeros(len(count))
         return {
             "mean_us": pa.array(empty, mask=none),
             "max_us": pa.array(empty.astype("i8"), mask=none),
         }
-    some = starts[:-1][~none]
     total, largest = np.zeros(len(count)), np.zeros(len(count), np.int64)
-    total[~none] = np.add.reduceat(flat, some)
-    largest[~none] = np.maximum.reduceat(flat, some)
+    total[~none] = np.add.reduceat(ordered, starts[:-1][~none])
+    largest[~none] = ordered[starts[1:][~none] - 1]
     mean = np.round(total / np.maximum(count, 1), _WHOLE_US)
     return {"mean_us": pa.array(mean, mask=none), "max_us": pa.array(largest, mask=none)}
 

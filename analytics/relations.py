@@ -1,4 +1,4 @@
-"""The relations `runs`, `steps` and `events` of a snapshot, as views over segments and what SQL added.
+"""The relations `runs`, `steps` and `events` of a snapshot, as views over files and what SQL added.
 
 Conditions are written into the views as literals of ours, so that DuckDB skips files and row groups by them.
 """
@@ -6,14 +6,13 @@ Conditions are written into the views as literals of ours, so that DuckDB skips 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Literal
 
 import duckdb
 import pyarrow as pa
 
 from analytics.engine import literal
-from analytics.schema import EVENTS, RUNS, STEPS
+from analytics.schema import AFTER_LAST_MOMENT_US, EVENTS, FIRST_MOMENT_US, RUNS, STEPS
 from analytics.selection import Selection
 from recorder.events import lift
 
@@ -22,47 +21,56 @@ Kind = Literal["runs", "steps", "events"]
 _SCHEMAS: Final[dict[Kind, pa.Schema]] = {"runs": RUNS, "steps": STEPS, "events": EVENTS}
 
 
-class Parts:
-    """Where the rows of a relation come from; no row is in two of them.
+def select_rows(kind: Kind, source: str, conditions: Sequence[str] = ()) -> str:
+    """A query for the rows of a relation.
 
     Args:
-        files: Parquet files.
-        not_counting: Runs whose rows in the files do not count.
-        tables: Names of tables beside the files, narrowed already.
+        kind: Which relation.
+        source: A table, or files as `scan` names them.
+        conditions: What to narrow them by.
     """
-
-    def __init__(
-        self, files: Sequence[Path], not_counting: Sequence[str], tables: Sequence[str]
-    ) -> None:
-        self.files = files
-        self.not_counting = not_counting
-        self.tables = tables
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {', '.join(_SCHEMAS[kind].names)} FROM {source}{where}"
 
 
-def make_view(
-    connection: duckdb.DuckDBPyConnection, kind: Kind, parts: Parts, conditions: Sequence[str]
-) -> None:
+def rows_of_files(
+    kind: Kind,
+    segments: Sequence[str],
+    tail: Sequence[str],
+    conditions: Sequence[str],
+    not_counting: Sequence[str],
+) -> str:
+    """A query for the rows of segments and of a tail; no row is in two of them.
+
+    Args:
+        kind: Which relation.
+        segments: Paths of files.
+        tail: Paths of more; of either there is one at least.
+        conditions: What to narrow them by.
+        not_counting: Runs whose rows in segments do not count.
+    """
+    if not not_counting or not segments:
+        return select_rows(kind, scan([*segments, *tail]), conditions)
+    counts = f"request_id NOT IN (SELECT unnest({literal(list(not_counting))}))"
+    queries = [select_rows(kind, scan(segments), [*conditions, counts])]
+    if tail:
+        queries.append(select_rows(kind, scan(tail), conditions))
+    return " UNION ALL ".join(queries)
+
+
+def make_view(connection: duckdb.DuckDBPyConnection, kind: Kind, query: str) -> None:
     """Makes a relation, for this connection only."""
-    columns = ", ".join(_SCHEMAS[kind].names)
-    selects = [f"SELECT {columns} FROM {table}" for table in parts.tables]
-    if parts.files:
-        narrow = list(conditions)
-        if parts.not_counting:
-            narrow.append(f"request_id NOT IN (SELECT unnest({literal(parts.not_counting)}))")
-        where = f" WHERE {' AND '.join(narrow)}" if narrow else ""
-        selects.append(f"SELECT {columns} FROM {scan(parts.files)}{where}")
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS {' UNION ALL '.join(selects)}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {kind} AS {query}")
 
 
-def scan(files: Sequence[Path]) -> str:
+def scan(files: Sequence[str]) -> str:
     """Files as a table, column names as they stand in them."""
-    names = literal([_escaped(str(file)) for file in files])
+    names = literal([path.translate(_ESCAPED) for path in files])
     return f"read_parquet({names}, hive_partitioning = false)"
 
 
-def _escaped(path: str) -> str:
-    """Where a folder's name has them, these stand for themselves."""
-    return "".join(f"[{each}]" if each in "*?[" else each for each in path)
+_ESCAPED: Final = str.maketrans({sign: f"[{sign}]" for sign in "*?["})
+"""Where a folder's name has them, these stand for themselves."""
 
 
 def of_runs(selection: Selection, steps: str) -> list[str]:
@@ -106,7 +114,12 @@ def _of_step(selection: Selection) -> list[str]:
 def _window(selection: Selection) -> list[str]:
     conditions = []
     if selection.since is not None:
-        conditions.append(f"opened_at >= make_timestamp({selection.since})")
+        conditions.append(f"opened_at >= make_timestamp({_near(selection.since)})")
     if selection.until is not None:
-        conditions.append(f"opened_at < make_timestamp({selection.until})")
+        conditions.append(f"opened_at < make_timestamp({_near(selection.until)})")
     return conditions
+
+
+def _near(at_us: int) -> int:
+    """The same moment, or the nearest DuckDB can tell: no run is opened beyond these."""
+    return min(max(at_us, FIRST_MOMENT_US), AFTER_LAST_MOMENT_US)

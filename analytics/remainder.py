@@ -1,74 +1,54 @@
-"""What of an answer comes from SQL: rows that are in no segment, in memory or, where they are many, in a file."""
+"""What of an answer comes from SQL: rows that are in no segment, put into files that are read with them."""
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, exists
+from sqlalchemy import ColumnElement, exists
 
-from analytics.fetching import Which, chunks
-from analytics.schema import AFTER_LAST_MOMENT_US, FIRST_MOMENT_US, RUNS, STEPS
+from analytics.fetching import Chunk
+from analytics.schema import AFTER_LAST_MOMENT_US, FIRST_MOMENT_US
+from analytics.segments.catalog import Kind
 from analytics.segments.files import SegmentFile
 from analytics.selection import Selection
 from recorder.events import lift
 from recorder.store.tables import runs, steps
 
-IN_MEMORY_ROWS: Final = 250_000
-"""More rows than this go to a file."""
-
-_SCHEMAS: Final = {"runs": RUNS, "steps": STEPS}
-
 
 class Tail:
-    """Rows of `runs` and `steps`, in the columns of `analytics.schema`.
+    """Runs that are in no segment and their steps, in files, which go with this object.
+
+    Parquet, as segments are: read together with them a tail costs a question next to nothing, while the
+    planner takes twice as long for a union with a table (docs/performance.md).
 
     Args:
-        scratch: A folder for files, which stays the caller's to delete.
+        folder: Where the files go, of their own.
+        rows: In the columns of `analytics.schema`.
+
+    Attributes:
+        paths: Of the files, by what they hold.
+        rows: How many, by the same.
     """
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-        self._batches: dict[str, list[pa.RecordBatch]] = {"runs": [], "steps": []}
-        self._files: dict[str, SegmentFile] = {}
-        self._rows = 0
-
-    def read(self, connection: Connection, of: Iterable[Which]) -> None:
-        """Adds runs and their steps."""
-        for which in of:
-            for chunk in chunks(connection, which):
-                self._batches["runs"].append(chunk.runs)
-                self._batches["steps"].append(chunk.steps)
-                self._rows += chunk.runs.num_rows + chunk.steps.num_rows
-                if self._rows >= IN_MEMORY_ROWS:
-                    self._spill()
-
-    def table(self, kind: Literal["runs", "steps"]) -> pa.Table:
-        """The rows that are in memory."""
-        return pa.Table.from_batches(self._batches[kind], _SCHEMAS[kind])
-
-    def close(self) -> list[Path]:
-        """Ends reading; the files, one a kind, `runs` first. None where all is in memory."""
-        if not self._files:
-            return []
-        self._spill()
-        for file in self._files.values():
-            file.close()
-        return [self._path("runs"), self._path("steps")]
-
-    def _spill(self) -> None:
-        kinds: tuple[Literal["runs", "steps"], ...] = ("runs", "steps")
-        for kind in kinds:
-            if kind not in self._files:
-                self._files[kind] = SegmentFile(self._path(kind), kind)
-            self._files[kind].add(self.table(kind))
-            self._batches[kind] = []
-        self._rows = 0
-
-    def _path(self, kind: str) -> Path:
-        return self._scratch / f"{kind}.parquet"
+    def __init__(self, folder: Path, rows: Iterable[Chunk]) -> None:
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.paths: dict[Kind, str] = {
+            kind: str(folder / f"{kind}.parquet") for kind in ("runs", "steps")
+        }
+        of_runs = SegmentFile(Path(self.paths["runs"]), "runs")
+        of_steps = SegmentFile(Path(self.paths["steps"]), "steps")
+        try:
+            for chunk in rows:
+                of_runs.add(pa.Table.from_batches([chunk.runs]))
+                of_steps.add(pa.Table.from_batches([chunk.steps]))
+        finally:
+            of_runs.close()
+            of_steps.close()
+        self.rows: dict[Kind, int] = {"runs": of_runs.rows, "steps": of_steps.rows}
 
 
 def of_run(selection: Selection) -> list[ColumnElement[bool]]:

@@ -31,7 +31,7 @@ _COLUMNS: Final[dict[Dimension, str]] = {
 }
 
 
-_NO_RUNS: Final = pa.table({"request_id": pa.array([], pa.string())})
+_NO_RUNS: Final = pa.table({"run": pa.array([], pa.uint64())})
 
 
 def _plainly(amount: Decimal) -> str:
@@ -118,6 +118,6 @@ class Cost(Question):
         }
         candidates = _NO_RUNS
         if "run" in self.by:
-            candidates = snapshot.ask("dearest_runs", {"limit": self.limit})
+            candidates = snapshot.ask_shortly("dearest_runs", {"limit": self.limit})
         with snapshot.lent("candidates", candidates):
-            return snapshot.ask("cost", parameters)
+            return snapshot.ask_shortly("cost", parameters)

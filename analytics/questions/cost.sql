@@ -1,7 +1,7 @@
 -- What do steps cost?
 --
 -- Reads       steps (columns as in analytics/schema.py); prices (app, per, price), a row a price.
---             candidates (request_id): runs.
+--             candidates (run): runs by the hash of their ids, as dearest_runs.sql tells them.
 -- Parameters  $by: names among app, workflow, day, request_id and, where it is no other, whole.
 --             $units: those of the prices, so that nothing else is read.
 --             $every_run: whether other runs than the candidates count.
@@ -18,11 +18,11 @@
 --             duration_us. Quantities are summed as whole numbers (of millionths) and priced then, in
 --             decimals all the way.
 WITH counted AS (
-    -- Two branches, of which the one that does not go is never read; an OR would look up every run's id.
+    -- Two branches, of which the one that does not go is never read; an OR would read every run's id.
     SELECT * FROM steps WHERE $every_run
     UNION ALL
     SELECT * FROM steps
-    WHERE NOT $every_run AND request_id IN (SELECT request_id FROM candidates)
+    WHERE NOT $every_run AND hash(request_id) IN (SELECT run FROM candidates)
 ),
 quantities AS (
     SELECT
@@ -31,8 +31,8 @@ quantities AS (
         count(*) AS steps,
         sum(images) AS image,
         count(images) AS image_n,
-        sum(images::HUGEINT * image_width * image_height) AS megapixel,
-        count(images * image_width * image_height) AS megapixel_n,
+        sum(images * pixels::HUGEINT) AS megapixel,
+        count(pixels) FILTER (WHERE images IS NOT NULL) AS megapixel_n,
         sum(inference_us) AS inference_second,
         count(inference_us) AS inference_second_n,
         sum(duration_us) AS duration_second,
@@ -49,11 +49,8 @@ quantities AS (
                 WHEN list_has_any($units::VARCHAR[], ['image', 'megapixel']) THEN images
             END AS images,
             CASE
-                WHEN list_contains($units::VARCHAR[], 'megapixel') THEN image_width
-            END AS image_width,
-            CASE
-                WHEN list_contains($units::VARCHAR[], 'megapixel') THEN image_height
-            END AS image_height,
+                WHEN list_contains($units::VARCHAR[], 'megapixel') THEN image_width * image_height
+            END AS pixels,  -- sides are below 2^31
             CASE
                 WHEN list_contains($units::VARCHAR[], 'inference_second') THEN inference_us
             END AS inference_us,

@@ -61,7 +61,7 @@ class Slowest(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        table = asked.snapshot.ask(f"slowest_{self.of}", {"limit": self.limit})
+        table = asked.snapshot.ask_shortly(f"slowest_{self.of}", {"limit": self.limit})
         return columns_of(SlowRow, table)
 
 
@@ -87,7 +87,10 @@ class Unusual(Question):
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
         snapshot = asked.snapshot
-        usual = snapshot.ask(f"usual_{self.of}", {"least": self.least})
+        usual = snapshot.ask_shortly(f"usual_{self.of}", {"least": self.least})
         parameters = {"limit": self.limit, "score": self.score}
+        if 0 in usual.column("scale").to_pylist():
+            with snapshot.lent("usual", usual):
+                usual = snapshot.ask_shortly(f"usual_spread_of_{self.of}")
         with snapshot.lent("usual", usual):
-            return columns_of(UnusualRow, snapshot.ask(f"unusual_{self.of}", parameters))
+            return columns_of(UnusualRow, snapshot.ask_shortly(f"unusual_{self.of}", parameters))

@@ -48,4 +48,4 @@ class Errors(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        return columns_of(ErrorRow, asked.snapshot.ask("errors", {"limit": self.limit}))
+        return columns_of(ErrorRow, asked.snapshot.ask_shortly("errors", {"limit": self.limit}))

@@ -45,6 +45,6 @@ class Heatmap(Question):
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
         parameters = {"bucket": self.bucket, "bins": self.bins}
-        table = asked.snapshot.ask(f"heatmap_of_{self.of}", parameters)
+        table = asked.snapshot.ask_shortly(f"heatmap_of_{self.of}", parameters)
         refuse_long(table.num_rows, "bucket")
         return columns_of(HeatmapRow, table)

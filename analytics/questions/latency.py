@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final, Literal
 
 import pyarrow as pa
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from analytics.asking import Snapshot
+from analytics.grouped import read_grouped
 from analytics.moments import At, Bucket
-from analytics.quantiles import percentile_rows
+from analytics.quantiles import Values, rows_of_values, values_of_lists
 from analytics.question import (
     Answer,
     Asked,
@@ -156,18 +159,38 @@ def percentiles(
     *,
     any_status: bool,
 ) -> pa.Table:
-    """The rows of `LatencyRow`, a measure after the other: the values of one at a time are held."""
+    """The rows of `LatencyRow`."""
     keys = [*by, *(["bucket_at"] if question.bucket else [])]
     parameters: dict[str, object] = {"by": keys or ["whole"], "bucket": question.bucket or "day"}
     if of == "runs":
         parameters["any_status"] = any_status
     told = []
-    for measure in measures or _MEASURES[of]:
-        groups = asked.snapshot.ask(f"latency_of_{of}", parameters | {"measure": f"{measure}_us"})
+    for measure, groups, values in _values(
+        asked.snapshot, of, parameters, measures or _MEASURES[of]
+    ):
         refuse_long(groups.num_rows * len(question.percentiles), "bucket")
-        rows = percentile_rows(groups, "values_us", question.percentiles, question.confidence)
+        rows = rows_of_values(groups, values, question.percentiles, question.confidence)
         told.append(rows.append_column("measure", pa.array([measure] * rows.num_rows, pa.string())))
     every = pa.concat_tables(told)
     if keys:
         every = every.sort_by([(key, "ascending") for key in keys])
     return columns_of(LatencyRow, every)
+
+
+def _values(
+    snapshot: Snapshot, of: Of, parameters: dict[str, object], measures: list[Measure]
+) -> Iterator[tuple[Measure, pa.Table, Values]]:
+    """Each measure with its groups and values; one alone as lists, several at once (values_of_steps.sql)."""
+    if len(measures) == 1:
+        [measure] = measures
+        lists = snapshot.ask(f"latency_of_{of}", parameters | {"measure": f"{measure}_us"})
+        yield measure, lists.drop_columns(["values_us"]), values_of_lists(lists, "values_us")
+        return
+    differs = {"duration", "inference", "overhead"} <= set(measures)
+    read = [f"{each}_us" for each in measures if each != "overhead" or not differs]
+    grouped = read_grouped(snapshot, of, parameters, read)
+    for measure in measures:
+        if measure == "overhead" and differs:
+            yield measure, grouped.groups, grouped.differences("duration_us", "inference_us")
+        else:
+            yield measure, grouped.groups, grouped.values(f"{measure}_us")

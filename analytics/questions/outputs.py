@@ -60,7 +60,7 @@ class Outputs(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        table = asked.snapshot.ask("outputs", {"by": self.by or ["whole"]})
+        table = asked.snapshot.ask_shortly("outputs", {"by": self.by or ["whole"]})
         refuse_long(table.num_rows, "by")
         return columns_of(OutputsRow, table)
 
@@ -95,7 +95,9 @@ class ImageSizes(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        return columns_of(ImageSizeRow, asked.snapshot.ask("image_sizes", {"limit": self.limit}))
+        return columns_of(
+            ImageSizeRow, asked.snapshot.ask_shortly("image_sizes", {"limit": self.limit})
+        )
 
 
 class RepeatedInputRow(Row):
@@ -127,7 +129,7 @@ class RepeatedInputs(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        table = asked.snapshot.ask("repeated_inputs", {"limit": self.limit})
+        table = asked.snapshot.ask_shortly("repeated_inputs", {"limit": self.limit})
         return columns_of(RepeatedInputRow, table)
 
 
@@ -160,5 +162,5 @@ class RepeatedSeeds(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        table = asked.snapshot.ask("repeated_seeds", {"limit": self.limit})
+        table = asked.snapshot.ask_shortly("repeated_seeds", {"limit": self.limit})
         return columns_of(RepeatedSeedRow, table)

@@ -7,7 +7,7 @@
 --             steps            completed steps
 --             with_images      those of them that made images
 --             images           how many images
---             sizes            different sizes, each step's being that of its first image
+--             sizes            different sizes, each step's being that of its first image; sides are below 2^31
 --             seeds            steps that tell their seed
 --             flagged          images flagged as not safe for work
 --             flagged_share    of the images of steps that tell flags; NULL where none does
@@ -16,10 +16,7 @@ SELECT
     count(*) AS steps,
     count(*) FILTER (WHERE images > 0) AS with_images,
     coalesce(sum(images), 0)::BIGINT AS images,
-    count(DISTINCT CASE
-        WHEN image_width IS NOT NULL AND image_height IS NOT NULL
-        THEN image_width::HUGEINT * 4294967296 + image_height
-    END) AS sizes,
+    count(DISTINCT image_width * 4294967296 + image_height) AS sizes,
     count(seed) AS seeds,
     coalesce(sum(nsfw), 0)::BIGINT AS flagged,
     sum(nsfw) / nullif(sum(images) FILTER (WHERE nsfw IS NOT NULL), 0) AS flagged_share

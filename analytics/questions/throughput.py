@@ -62,6 +62,6 @@ class Throughput(Question):
         """See `Question.answer`."""
         by: list[str] = [*self.by]
         parameters = {"by": by or ["whole"], "bucket": self.bucket, "most": MAX_ROWS + 1}
-        table = asked.snapshot.ask("throughput", parameters)
+        table = asked.snapshot.ask_shortly("throughput", parameters)
         refuse_long(table.num_rows, "bucket")
         return columns_of(ThroughputRow, table)

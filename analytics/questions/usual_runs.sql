@@ -6,27 +6,13 @@
 -- Columns     workflow
 --             n         how many runs that is
 --             middle    the median of the natural logarithm of their durations
---             scale     what a standard deviation of it would be, see unusual_runs.sql
--- The deviations come after the medians, and both read runs anew: either holds all values.
-WITH logged AS NOT MATERIALIZED (
+--             scale     what a standard deviation of it would be, see unusual_runs.sql; 0 where more than
+--                       half the runs took the same time, see usual_spread_of_runs.sql
+SELECT workflow, count(*) AS n, median(x) AS middle, mad(x) / 0.6745 AS scale
+FROM (
     SELECT workflow, ln(duration_us) AS x
     FROM runs
     WHERE status = 'completed' AND duration_us > 0
-),
-groups AS MATERIALIZED (
-    SELECT workflow, count(*) AS n, median(x) AS middle
-    FROM logged
-    GROUP BY ALL
-    HAVING count(*) >= $least
 )
-SELECT
-    workflow,
-    n,
-    middle,
-    CASE
-        WHEN median(abs(x - middle)) > 0 THEN median(abs(x - middle)) / 0.6745
-        ELSE 1.2533 * avg(abs(x - middle))
-    END AS scale
-FROM logged
-JOIN groups USING (workflow)
 GROUP BY ALL
+HAVING count(*) >= $least

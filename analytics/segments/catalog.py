@@ -8,10 +8,21 @@ crash leaves a file that nobody knows of. Every function works inside the caller
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from functools import cache
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recorder.store.generations import RUNS, Checkpoint, move_checkpoint, read_checkpoint
@@ -93,6 +104,39 @@ def read_listed(connection: Connection, columns: Columns) -> Listed:
     erased = {request_id: times for request_id, times in noted}  # noqa: C416  # rows are no pairs to dict()
     superseded = _superseded(connection, exported)
     return Listed(projected, exported, listed, superseded, erased)
+
+
+class Mark(NamedTuple):
+    """What tells one state of a set from another: rows and files change with it only.
+
+    Attributes:
+        projected, exported: As `Listed` has them.
+        names: Of the files that are listed as counting, be it rightly or not.
+    """
+
+    projected: Checkpoint
+    exported: Checkpoint
+    names: tuple[str, ...]
+
+
+def read_mark(connection: Connection, columns: Columns) -> Mark:
+    """The mark of what counts now; much quicker than reading that."""
+    checkpoints, names = _mark_queries(columns)
+    known = {name: Checkpoint(*rest) for name, *rest in connection.execute(checkpoints)}
+    live = connection.execute(names).scalars()
+    none = Checkpoint(0, 0)
+    return Mark(known.get(RUNS, none), known.get(columns.name, none), tuple(live))
+
+
+@cache
+def _mark_queries(columns: Columns) -> tuple[Select[Any], Select[Any]]:
+    checkpoint = (projections.c.generation, projections.c.position, projections.c.chain)
+    of_both = projections.c.name.in_([RUNS, columns.name])
+    live = and_(segments.c.kind.in_(columns.kinds), segments.c.state == "live")
+    return (
+        select(projections.c.name, *checkpoint).where(of_both),
+        select(segments.c.name).where(live).order_by(segments.c.name),
+    )
 
 
 def without_segments(listed: Listed) -> Listed:

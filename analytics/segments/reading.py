@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, or_, select
@@ -53,21 +54,32 @@ def plan(
         narrow: Conditions on `runs` for what comes from SQL.
         of_steps: What columns of `steps` have to be, for what comes from SQL.
     """
-    generation = listed.projected.generation
-    if not listed.exported.position:
-        return Plan([], [], [Which(generation, narrow, of_steps=of_steps)], set())
     wanted = [each for each in listed.segments if _touches(each, since_us, until_us)]
     damaged = damaged_days(folder, wanted)
-    exported = is_exported(listed.exported)
-    changed = runs.c.as_of_position > listed.exported.position
-    still_open = (runs.c.closed_at.is_(None), runs.c.as_of_position <= listed.exported.position)
+    generation, exported = listed.projected.generation, is_exported(listed.exported)
     tail = [
-        Which(generation, (changed, *narrow), by_index=CHANGED_INDEX, of_steps=of_steps),
-        Which(generation, (*still_open, *narrow), by_index=OPEN_INDEX, of_steps=of_steps),
+        *tail_of(listed, narrow, of_steps),
         *(_again(generation, day, (exported, *narrow), of_steps) for day in sorted(damaged)),
     ]
     intact = [each for each in wanted if each.day not in damaged]
     return Plan(intact, listed.superseded, tail, damaged)
+
+
+def tail_of(
+    listed: Listed,
+    narrow: Sequence[ColumnElement[bool]] = (),
+    of_steps: Mapping[str, str] = MappingProxyType({}),
+) -> list[Which]:
+    """The runs that are in no segment; no run is in two of them. Arguments as `plan` has them."""
+    generation, position = listed.projected.generation, listed.exported.position
+    if not position:
+        return [Which(generation, narrow, of_steps=of_steps)]
+    changed = runs.c.as_of_position > position
+    still_open = (runs.c.closed_at.is_(None), runs.c.as_of_position <= position)
+    return [
+        Which(generation, (changed, *narrow), by_index=CHANGED_INDEX, of_steps=of_steps),
+        Which(generation, (*still_open, *narrow), by_index=OPEN_INDEX, of_steps=of_steps),
+    ]
 
 
 def _again(

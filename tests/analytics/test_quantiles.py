@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics import quantiles
 from analytics.quantiles import percentile_rows, ranks
 
 
@@ -73,14 +72,9 @@ def test_intervals_cover_as_promised_and_are_no_wider_than_need_be(
 @given(
     st.lists(st.lists(st.integers(-(2**40), 2**40), max_size=40), max_size=6),
     st.lists(st.floats(0.1, 99.9), min_size=1, max_size=4),
-    st.booleans(),
 )
-def test_values_are_numpys(
-    groups: list[list[int]], percentiles: list[float], selecting: bool
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantiles, "_SMALL", 2 if selecting else 2_000)
-        rows = rows_of(*groups, percentiles=tuple(percentiles))
+def test_values_are_numpys(groups: list[list[int]], percentiles: list[float]) -> None:
+    rows = rows_of(*groups, percentiles=tuple(percentiles))
     expected = [
         (number, percent, np.percentile(group, percent) if group else None)
         for number, group in enumerate(groups)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from analytics import remainder
+from analytics import kept
 from analytics.asking import snapshot
 from analytics.segments import files
 from analytics.segments.catalog import EVENTS
@@ -233,16 +233,16 @@ def test_a_file_full_of_nonsense_costs_time_only(segmented: Segmented) -> None:
     assert segmented.told() == segmented.told_by_sql()
 
 
-def test_what_is_too_much_for_memory_goes_to_a_scratch_file(
+def test_a_tail_too_long_to_be_kept_is_read_for_every_answer(
     segmented: Segmented, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmented.append(step("a"), step("b", 1))
     segmented.export()
     segmented.append(step("c"), history("open", submit("a"), reason=None))
-    expected = segmented.told_by_sql()
-    monkeypatch.setattr(remainder, "IN_MEMORY_ROWS", 1)
-    assert segmented.told() == expected
-    assert segmented.told_by_sql() == expected
+    monkeypatch.setattr(kept, "KEPT_EVENTS", 1)
+    assert segmented.told() == segmented.told_by_sql()
+    segmented.append(step("d"))
+    assert segmented.told() == segmented.told_by_sql()
 
 
 def test_a_file_that_goes_while_a_snapshot_is_open_costs_time_only(segmented: Segmented) -> None:

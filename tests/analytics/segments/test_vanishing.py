@@ -125,13 +125,9 @@ def test_every_kind_of_question_falls_back(
             if source is days.archive:
                 harm(days, how)
             now_us = NOVEMBER_2023_US + DAYS * 86_400_000_000
-            return question.answer(Asked(opened, now_us=now_us, graph=_none, prices=_no_prices))
+            return question.answer(Asked(opened, now_us=now_us, prices=_no_prices))
 
     assert answer(days.archive).to_pylist() == answer(days.rec.database).to_pylist() != []
-
-
-def _none(_: str) -> None:
-    return None
 
 
 def _no_prices() -> Prices | None:
