@@ -30,8 +30,10 @@ def connect(scratch: Path | None, readable: Sequence[Path] = ()) -> duckdb.DuckD
     config = _CONFIG | {"temp_directory": "" if scratch is None else str(scratch)}
     config |= {"memory_limit": MEMORY_LIMIT, "threads": _threads()}
     connection = duckdb.connect(":memory:", config=config)
-    folders = [*readable, *([] if scratch is None else [scratch])]
-    connection.execute(f"SET allowed_directories = {literal([str(each) for each in folders])}")
+    folders = [str(each) for each in (*readable, *([] if scratch is None else [scratch]))]
+    # A path is held against these as it is written, so as a pattern too.
+    allowed = [*folders, *map(pattern_of, folders)]
+    connection.execute(f"SET allowed_directories = {literal(allowed)}")
     # Segments never change under their names.
     connection.execute("SET parquet_metadata_cache = true")
     connection.execute("SET enable_external_access = false")
@@ -41,6 +43,14 @@ def connect(scratch: Path | None, readable: Sequence[Path] = ()) -> duckdb.DuckD
 
 def _threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+
+_ESCAPED: Final = str.maketrans({sign: f"[{sign}]" for sign in "*?["})
+
+
+def pattern_of(path: str) -> str:
+    """The pattern that fits just this path; DuckDB takes paths for patterns."""
+    return path.translate(_ESCAPED)
 
 
 def literal(value: object) -> str:

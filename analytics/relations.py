@@ -11,7 +11,7 @@ from typing import Final, Literal
 import duckdb
 import pyarrow as pa
 
-from analytics.engine import literal
+from analytics.engine import literal, pattern_of
 from analytics.schema import AFTER_LAST_MOMENT_US, EVENTS, FIRST_MOMENT_US, RUNS, STEPS
 from analytics.selection import Selection
 from recorder.events import lift
@@ -65,12 +65,8 @@ def make_view(connection: duckdb.DuckDBPyConnection, kind: Kind, query: str) -> 
 
 def scan(files: Sequence[str]) -> str:
     """Files as a table, column names as they stand in them."""
-    names = literal([path.translate(_ESCAPED) for path in files])
+    names = literal([pattern_of(path) for path in files])
     return f"read_parquet({names}, hive_partitioning = false)"
-
-
-_ESCAPED: Final = str.maketrans({sign: f"[{sign}]" for sign in "*?["})
-"""Where a folder's name has them, these stand for themselves."""
 
 
 def of_runs(selection: Selection, steps: str) -> list[str]:

@@ -101,7 +101,8 @@ def test_an_answer_of_pieces_is_whole_whenever_files_vanish(
         if after_pieces == 0:
             harm(days, how)
         found = opened.gather("runs", keep)
-        assert opened.as_of_position > 0  # it did not come from the files
+        # A file that is open already can be read on, though it has vanished.
+        assert opened.as_of_position > 0 or after_pieces
     whole = sorted(f"run-{day}" for day in range(MANY_DAYS))
     assert sorted(request_id for piece in found for request_id in piece) == whole
 
