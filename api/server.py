@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -63,12 +64,12 @@ def serve(
     listening = _listen(host, port)
     with listening:
         url = _url(listening)
-        _spare_what_is_loaded()
         patience_s = rec.settings.reader_patience_s
         server = _Server(
             app, grace_s, patience_s, LOGGING_CONFIG, lambda: on_ready and on_ready(url)
         )
-        server.run(sockets=[listening])
+        with _sparing_what_is_loaded():
+            server.run(sockets=[listening])
 
 
 class ApiServer:
@@ -214,14 +215,20 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-def _spare_what_is_loaded() -> None:
-    """Keeps garbage collection from what stays for good: modules, above all.
+@contextmanager
+def _sparing_what_is_loaded() -> Iterator[None]:
+    """Within, keeps garbage collection from what stays for good: modules, above all.
 
     A full collection walks through all there is, and no stream goes on meanwhile: for 50 to 150 ms with
-    what is loaded by now, for a few without.
+    what is loaded by now, for a few without. As the process ends all has to be collected, else DuckDB
+    tells the user of leaks.
     """
     gc.collect()
     gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _listen(host: str, port: int) -> socket.socket:

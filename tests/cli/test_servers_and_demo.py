@@ -20,8 +20,10 @@ def test_serve_answers_until_interrupted_and_ends_with_0() -> None:
         with urllib.request.urlopen(f"{url.decode()}/api/v1/runs", timeout=30) as answer:
             assert json.load(answer)["runs"] == []
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 0
+    # No library has more to say after that, such as of objects nobody has freed.
+    assert re.match(rb"INFO: +Finished server process", said.splitlines()[-1])
 
 
 def test_emulator_serves_a_folder_of_workflows(tmp_path: Path) -> None:
