@@ -13,9 +13,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    FromClause,
     Select,
     Table,
     and_,
@@ -223,8 +221,9 @@ def count_differences(connection: Connection, live: Checkpoint, built: Checkpoin
         runs.c.generation.in_(generations), runs.c.as_of_position > until
     )
     differing = union(
-        *(_told_otherwise(table, *generations) for table in (runs, steps)),
-        *(_missing(table, *generations[::-1]) for table in (runs, steps)),
+        *(_unmatched(table, *generations, _values(table)) for table in (runs, steps)),
+        # Rows that both have were compared by now.
+        *(_unmatched(table, *generations[::-1]) for table in (runs, steps)),
     ).subquery()
     query = (
         select(func.count()).select_from(differing).where(differing.c.request_id.not_in(went_on))
@@ -232,28 +231,18 @@ def count_differences(connection: Connection, live: Checkpoint, built: Checkpoin
     return connection.execute(query).scalar_one()
 
 
-def _told_otherwise(table: Table, one: int, other: int) -> Select[Any]:
-    """The runs of rows of one generation that the other has not, or not with the same values."""
+def _unmatched(
+    table: Table, one: int, other: int, values: Iterable[str] = ()
+) -> Select[tuple[str]]:
+    """The runs of rows of one generation that the other has not, or not with the same of these values."""
     row, twin = table.alias(), table.alias()
-    missing, same_row = _twin(row, twin, other)
-    values = [column.name for column in table.columns if not column.primary_key]
+    keys = [column.name for column in table.primary_key if column.name != "generation"]
+    same_row = and_(twin.c.generation == other, *(row.c[name] == twin.c[name] for name in keys))
+    missing = twin.c.generation.is_(None)
     differs = or_(missing, *(row.c[name].is_distinct_from(twin.c[name]) for name in values))
     joined = row.outerjoin(twin, same_row)
     return select(row.c.request_id).select_from(joined).where(row.c.generation == one, differs)
 
 
-def _missing(table: Table, one: int, other: int) -> Select[Any]:
-    """The runs of rows of one generation that the other has not."""
-    row, twin = table.alias(), table.alias()
-    missing, same_row = _twin(row, twin, other)
-    joined = row.outerjoin(twin, same_row)
-    return select(row.c.request_id).select_from(joined).where(row.c.generation == one, missing)
-
-
-def _twin(
-    row: FromClause, twin: FromClause, generation: int
-) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Whether a row has no twin in the other generation, and what makes two rows twins."""
-    keys = [column.name for column in row.primary_key if column.name != "generation"]
-    same = and_(twin.c.generation == generation, *(row.c[name] == twin.c[name] for name in keys))
-    return twin.c.generation.is_(None), same
+def _values(table: Table) -> list[str]:
+    return [column.name for column in table.columns if not column.primary_key]
