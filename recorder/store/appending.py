@@ -18,7 +18,7 @@ from recorder import chain
 from recorder.errors import LogError, RunClosed, SequenceConflict
 from recorder.events import NewEvent, lift
 from recorder.store import text_copy
-from recorder.store.binding import Linked, Row, event_row, sqlite_event_row
+from recorder.store.binding import Blob, Linked, Row, event_row, sqlite_event_row
 from recorder.store.signal import CHANNEL
 from recorder.store.tables import events
 
@@ -80,8 +80,11 @@ class Statements(NamedTuple):
     """The statements of an append, in the way of one driver.
 
     Attributes:
+        move_head: Takes the new position, the new chain, and the chain the head has to have before; else
+            it changes nothing, and the cursor counts no row.
         copies: Whether many rows go by COPY.
         row: The values of an event in its place, as the driver takes them.
+        blob: A chain value as the driver takes it.
     """
 
     lock_head: str
@@ -94,6 +97,7 @@ class Statements(NamedTuple):
     release_run: str
     copies: bool
     row: Callable[[Linked], Row]
+    blob: Callable[[bytes], Blob]
 
 
 def _insert(verb: str, place: str, *, rows: int = 1) -> str:
@@ -101,7 +105,7 @@ def _insert(verb: str, place: str, *, rows: int = 1) -> str:
     return f"{verb} INTO events ({_COLUMNS}) VALUES {', '.join([row] * rows)}"
 
 
-def _statements(place: str, insert: str, for_update: str, **driver: Any) -> Statements:
+def _statements(place: str, on_conflict: str, for_update: str, **driver: Any) -> Statements:
     return Statements(
         lock_head=f"SELECT epoch, position, chain FROM log_head{for_update}",
         last_of_run=(
@@ -111,7 +115,7 @@ def _statements(place: str, insert: str, for_update: str, **driver: Any) -> Stat
             "SELECT position, chain, salt, frame_digest FROM events "
             f"WHERE request_id = {place} AND seq = {place}"
         ),
-        insert=_insert(insert, place),
+        insert=_insert(f"INSERT{on_conflict}", place),
         sign_of_life=(
             f"INSERT INTO recorders (instance, beat) VALUES ({place}, 1) "
             "ON CONFLICT (instance) DO UPDATE SET beat = recorders.beat + 1"
@@ -121,25 +125,31 @@ def _statements(place: str, insert: str, for_update: str, **driver: Any) -> Stat
             "ON CONFLICT (request_id) DO NOTHING"
         ),
         release_run=f"DELETE FROM open_runs WHERE request_id = {place}",
-        move_head=f"UPDATE log_head SET position = {place}, chain = {place}",
+        move_head=(
+            f"UPDATE{on_conflict} log_head SET position = {place}, chain = {place} "
+            f"WHERE id = 1 AND chain = {place}"
+        ),
         **driver,
     )
 
 
 # Whatever SQLite refuses of an append ends it, so that no statement has to be undone by itself: this
 # saves a journal of each.
-_SQLITE_INSERT: Final = "INSERT OR ROLLBACK"
-SQLITE: Final = _statements("?", _SQLITE_INSERT, "", copies=False, row=sqlite_event_row)
-POSTGRES: Final = _statements("%s", "INSERT", " FOR UPDATE", copies=True, row=event_row)._replace(
+_OR_ROLLBACK: Final = " OR ROLLBACK"
+SQLITE: Final = _statements(
+    "?", _OR_ROLLBACK, "", copies=False, row=sqlite_event_row, blob=bytearray
+)
+_POSTGRES: Final = _statements("%s", "", " FOR UPDATE", copies=True, row=event_row, blob=bytes)
+POSTGRES: Final = _POSTGRES._replace(
     # One statement for both: other processes hear of the commit the moment it is made.
     move_head=(
-        "WITH moved AS (UPDATE log_head SET position = %s, chain = %s RETURNING position) "
+        f"WITH moved AS ({_POSTGRES.move_head} RETURNING position) "
         f"SELECT pg_notify('{CHANNEL}', position::text) FROM moved"
     )
 )
 
 _SQLITE_INSERTS: Final = tuple(
-    (rows, _insert(_SQLITE_INSERT, "?", rows=rows)) for rows in (32, 4, 1)
+    (rows, _insert(f"INSERT{_OR_ROLLBACK}", "?", rows=rows)) for rows in (32, 4, 1)
 )
 """By the number of rows they take. sqlite3 gives up the interpreter lock at each statement and has to
 get it back from busy threads, such as an event loop's; few large statements ask for it less often."""
@@ -185,27 +195,51 @@ class Append:
             batch: What to append.
             known: What was known before; kept up to date.
         """
+        receipt = self._add_next(batch[0], known) if len(batch) == 1 else None
+        if receipt is not None:
+            return [receipt]
         head = self._lock_head()
         if known.head != head or len(known.tails) > _MAX_KNOWN_TAILS:
             known.head, known.tails = head, {}
         self._tails = known.tails
-        outcomes = [self._add_one(head, *batch)] if len(batch) == 1 else self._add_all(batch, head)
+        outcomes = self._add_all(batch, head)
         if self._receipts:
             if self._changes_ownership:
                 self._note_ownership()
             last = self._receipts[-1]
-            self._cursor.execute(self._statements.move_head, (last.position, last.chain))
+            self._move_head(head, last.position, last.chain)
             known.head = Head(head.epoch, last.position, last.chain)
         return outcomes
 
-    def _add_one(self, head: Head, event: NewEvent) -> Outcome:
-        """`_add_all` without its loops, which would be a tenth of a lone append."""
-        taken = self._take(event)
-        if not isinstance(taken, int):
-            return taken
-        linked = self._link(event, head.epoch, head.position + 1, head.chain, os.urandom(_SALT))
+    def _add_next(self, event: NewEvent, known: Known) -> Receipt | None:
+        """Appends an event that follows what is known of its run, without reading head or run again.
+
+        The head is moved first, which also locks it, and only moves if it is the known one: then what
+        is known of the run holds as well.
+
+        Returns:
+            None if nothing was written, as somebody else has appended, or the event is another one.
+        """
+        head, tail = known.head, known.tails.get(event.request_id)
+        if head is None or tail is None or tail.closed or tail.seq + 1 != event.seq:
+            return None
+        if event.type in _CHANGE_OWNERSHIP:
+            return None
+        position = head.position + 1
+        linked = _link(event, head.epoch, position, head.chain, os.urandom(_SALT))
+        value = linked[-1]
+        if not self._move_head(head, position, value):
+            return None
         self._cursor.execute(self._statements.insert, self._statements.row(linked))
-        return self._receipts[0]
+        tail.seq = event.seq
+        known.head = Head(head.epoch, position, value)
+        return Receipt(position, value)
+
+    def _move_head(self, head: Head, position: int, value: bytes) -> bool:
+        """Moves the head; False if it was not where it was thought to be."""
+        blob = self._statements.blob
+        self._cursor.execute(self._statements.move_head, (position, blob(value), blob(head.chain)))
+        return self._cursor.rowcount == 1  # type: ignore[no-any-return]
 
     def _add_all(self, batch: Sequence[NewEvent], head: Head) -> list[Outcome]:
         taken = [self._take(event) for event in batch]
@@ -289,17 +323,11 @@ class Append:
         salts = os.urandom(_SALT * len(self._new))
         for index, event in enumerate(self._new):
             salt = salts[index * _SALT : (index + 1) * _SALT]
-            linked = self._link(event, head.epoch, head.position + 1 + index, value, salt)
+            position = head.position + 1 + index
+            linked = _link(event, head.epoch, position, value, salt)
             value = linked[-1]
+            self._receipts.append(Receipt(position, value))
             yield linked
-
-    def _link(
-        self, event: NewEvent, epoch: str, position: int, before: bytes, salt: bytes
-    ) -> Linked:
-        digest = chain.frame_digest(salt, event.frame)
-        value = chain.link(epoch, before, position, event, digest)
-        self._receipts.append(Receipt(position, value))
-        return position, event, salt, digest, value
 
     def _note_ownership(self) -> None:
         """Keeps `open_runs`: the runs without an end, and whose they are."""
@@ -324,3 +352,8 @@ class Append:
         except (msgspec.MsgspecError, UnicodeError):
             named = ""
         return lift(named) or instance
+
+
+def _link(event: NewEvent, epoch: str, position: int, before: bytes, salt: bytes) -> Linked:
+    digest = chain.frame_digest(salt, event.frame)
+    return position, event, salt, digest, chain.link(epoch, before, position, event, digest)

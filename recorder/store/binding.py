@@ -13,6 +13,9 @@ Row = tuple[Any, ...]
 Linked = tuple[int, NewEvent, bytes, bytes, bytes]
 """An event in its place: position, event, salt, digest, chain; a named tuple takes five times as long."""
 
+Blob = bytes | bytearray
+"""Bytes as a driver takes them; see `SQLITE_NULL`."""
+
 SQLITE_NULL: Final = float("nan")
 """SQLite stores NaN as NULL. For a None, as for `bytes`, sqlite3 looks for an adapter, which takes 0.8 µs; for
 a float or a `bytearray` it looks for none."""

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from recorder.audit import verify
-from recorder.events import LoggedEvent
+from recorder.errors import RunClosed, SequenceConflict
+from recorder.events import Closed, LoggedEvent
 from recorder.store.engine import Database, connect
 from recorder.store.log import Receipt, SqlLog
 from recorder.tail import follow
-from tests.builders import as_new, plain_run
+from tests.builders import as_new, new_event, plain_run
 from tests.logs import WAIT_S
 from tests.raw import RawDatabase
 from tests.store.batches import HeldBatch
@@ -93,10 +94,11 @@ def test_threads_that_share_a_log_take_turns(log: SqlLog) -> None:
     assert verify(log).intact
 
 
+@pytest.mark.parametrize("size", [1, 3])
 def test_processes_append_to_one_log_and_a_reader_misses_nothing(
-    database_url: str, log: SqlLog
+    database_url: str, log: SqlLog, size: int
 ) -> None:
-    events, size = 60, 3
+    events = 60
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.store.appending_process", database_url, name, str(events),
@@ -120,6 +122,41 @@ def test_processes_append_to_one_log_and_a_reader_misses_nothing(
     for name in ("left", "right"):
         assert as_new(log.read_run(name)) == plain_run(name, events)
     assert verify(log).intact
+
+
+def test_single_events_from_two_recorders_in_turns_follow_each_other(
+    log: SqlLog, other_database: Database
+) -> None:
+    """What either knows of the head is out of date at every append, or at every second one."""
+    other = SqlLog(other_database)
+    mine, theirs = plain_run("mine", 9), plain_run("theirs", 9)
+    turns = [(log, mine[0]), (other, theirs[0])]
+    for number in range(1, 9, 2):
+        turns += [(log, mine[number]), (other, theirs[number])]
+        turns += [(log, mine[number + 1]), (log, mine[number + 1]), (other, theirs[number + 1])]
+    positions = [
+        outcome.position
+        for recorder, event in turns
+        for outcome in recorder.append([event])
+        if isinstance(outcome, Receipt)
+    ]
+    assert len(positions) == len(turns)
+    assert sorted(set(positions)) == list(range(1, 19))
+    assert as_new(log.read_run("mine")) == mine
+    assert as_new(log.read_run("theirs")) == theirs
+    assert verify(log).intact
+
+
+def test_a_recorder_that_knows_its_run_hears_that_another_has_closed_it(
+    log: SqlLog, other_database: Database
+) -> None:
+    run = plain_run("a", 4)
+    for event in run[:2]:
+        log.append([event])
+    SqlLog(other_database).append([new_event("a", 2, Closed(reason="recorder_lost"))])
+    assert [type(each) for each in log.append([run[2]])] == [SequenceConflict]
+    assert [type(each) for each in log.append([run[3]])] == [RunClosed]
+    assert (log.head().position, verify(log).intact) == (3, True)
 
 
 def _go(processes: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:

@@ -108,7 +108,7 @@ def test_the_log_cannot_be_truncated(postgres_url: str, table: str) -> None:
     raw.close()
 
 
-@pytest.mark.parametrize("place", ["2, 'a', 1", "2, 'b', 0", "6, 'a', 1"])
+@pytest.mark.parametrize("place", ["2, 'a', 1", "2, 'b', 0", "5, 'b', 0", "6, 'a', 1"])
 def test_nothing_can_take_the_place_of_an_event(five: SqlLog, raw: RawDatabase, place: str) -> None:
     """Without `recursive_triggers`, SQLite's REPLACE asks no trigger that refuses DELETE."""
     before = five.read()
