@@ -232,9 +232,8 @@ class Append:
         if not self._move_head(head, position, value):
             return None
         self._cursor.execute(self._statements.insert, self._statements.row(linked))
-        [event] = (
-            batch  # every batch is gone through once while the head is locked, see `ActingBatch`
-        )
+        # Every batch is gone through once while the head is locked, see `tests/store/batches.py`.
+        [event] = batch
         tail.seq = event.seq
         known.head = Head(head.epoch, position, value)
         return Receipt(position, value)
