@@ -16,7 +16,6 @@ _CONFIG: Final[dict[str, Any]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,  # else a query may read any variable of ours by name
-    "preserve_insertion_order": False,
 }
 
 

@@ -107,7 +107,7 @@ def _floor(made: Material, name: str) -> partial[float]:
 
 def bare_connection(made: Material, name: str) -> duckdb.DuckDBPyConnection:
     """Bare DuckDB with what the floor of a question reads; it may take as much memory as it likes."""
-    bare = duckdb.connect(":memory:", config={"preserve_insertion_order": False})
+    bare = duckdb.connect()
     bare.execute("SET parquet_metadata_cache = true")
     for kind in ("runs", "steps"):
         files = engine.literal(made.paths(kind))

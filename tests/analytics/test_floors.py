@@ -35,6 +35,14 @@ def test_the_floor_of_a_question_tells_its_figures(made: Material, name: str) ->
         assert list(map(_comparable, floor.column(column).to_pylist())) == expected, column
 
 
+def test_an_answer_of_many_rows_comes_in_the_order_of_its_question(made: Material) -> None:
+    told = [answer(made.archive, "heatmap") for _ in range(20)]  # DuckDB's threads may race
+    for table in told:
+        rows = list(zip(table.column("bucket_at"), table.column("low_us"), strict=True))
+        assert table.num_rows > 2_048  # the rows of a vector of DuckDB's
+        assert rows == sorted(rows, key=lambda row: (row[0].as_py(), row[1].as_py()))
+
+
 def _comparable(value: Any) -> Any:
     is_number = isinstance(value, int | float) or type(value).__name__ == "Decimal"
     return pytest.approx(float(value), rel=1e-9, abs=0.0011) if is_number else value
