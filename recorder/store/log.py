@@ -1,8 +1,9 @@
 """The event log: append-only, hash-chained, dense.
 
 An append is one transaction: lock the head row, take the next positions, link the chain, insert,
-move the head (which for a lone event comes first, and is the lock). So position order is commit order, and a reader that asks for `position > cursor`
-never misses an event. Nothing but SQL happens while the lock is held.
+move the head (which for a lone event comes first, and is the lock). So position order is commit order,
+and a reader that asks for `position > cursor` never misses an event. Nothing but SQL happens while the
+lock is held.
 """
 
 from __future__ import annotations
