@@ -18,8 +18,9 @@ import pytest
 
 from analytics.archive import Archive
 from analytics.console import engine
-from analytics.console.asked import Answer, Limits, Query
+from analytics.console.asked import Answer, Limits, Needed, Query
 from analytics.console.console import Console
+from analytics.console.pipe import hear, say
 from analytics.console.process import Worker
 from analytics.schema import EVENTS, RUNS, STEPS
 from analytics.segments.folder import LocalFolder
@@ -330,6 +331,10 @@ def test_the_process_of_a_query_has_no_environment_and_no_files_of_ours(empty: C
         if not process.exists():
             pytest.skip("this system tells nothing of its processes")
         assert (process / "environ").read_bytes() == b""
+        say(worker.to, Query(sql="FROM runs"))
+        assert isinstance(
+            hear(worker.answers), Needed
+        )  # it has loaded what it ever will, and waits
         open_files = {str(each.readlink()) for each in (process / "fd").iterdir()}
         assert not [name for name in open_files if name.endswith((".db", "-wal", ".py"))]
     finally:
