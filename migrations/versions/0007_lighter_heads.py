@@ -14,17 +14,18 @@ _HEAD_POSITION = "(SELECT position FROM log_head)"
 
 
 def upgrade() -> None:
-    _guard_events(_LAST_POSITION)
-    _guard_head("ROLLBACK")
+    _guard(_LAST_POSITION, "ROLLBACK")
 
 
 def downgrade() -> None:
-    _guard_events(_HEAD_POSITION)
-    _guard_head("ABORT")
+    _guard(_HEAD_POSITION, "ABORT")
 
 
-def _guard_events(last_position: str) -> None:
-    """Where the events end is asked of the events themselves, as the head may have moved on before."""
+def _guard(last_position: str, refusal: str) -> None:
+    """Where the events end is asked of the events themselves, as the head may have moved on before.
+
+    SQLite keeps a journal of every update that a trigger may abort by itself; see 0003.
+    """
     if op.get_bind().dialect.name != "sqlite":
         return
     op.execute("DROP TRIGGER events_refuse_replace")
@@ -34,12 +35,6 @@ def _guard_events(last_position: str) -> None:
         "(SELECT 1 FROM events WHERE request_id = NEW.request_id AND seq = NEW.seq) "
         "BEGIN SELECT RAISE(ROLLBACK, 'events are append-only: this place is taken'); END"
     )
-
-
-def _guard_head(refusal: str) -> None:
-    """SQLite keeps a journal of every update that a trigger may abort by itself; see 0003."""
-    if op.get_bind().dialect.name != "sqlite":
-        return
     op.execute("DROP TRIGGER log_head_refuse_step_back")
     op.execute(
         "CREATE TRIGGER log_head_refuse_step_back BEFORE UPDATE ON log_head "
