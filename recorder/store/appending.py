@@ -195,7 +195,7 @@ class Append:
             batch: What to append.
             known: What was known before; kept up to date.
         """
-        receipt = self._add_next(batch, known) if len(batch) == 1 else None
+        receipt = self._add_next(batch[0], known) if len(batch) == 1 else None
         if receipt is not None:
             return [receipt]
         head = self._lock_head()
@@ -211,8 +211,8 @@ class Append:
             known.head = Head(head.epoch, last.position, last.chain)
         return outcomes
 
-    def _add_next(self, batch: Sequence[NewEvent], known: Known) -> Receipt | None:
-        """Appends a single event that follows what is known of its run, without reading head or run again.
+    def _add_next(self, event: NewEvent, known: Known) -> Receipt | None:
+        """Appends an event that follows what is known of its run, without reading head or run again.
 
         The head is moved first, which also locks it, and only moves if it is the known one: then what
         is known of the run holds as well.
@@ -220,7 +220,6 @@ class Append:
         Returns:
             None if nothing was written, as somebody else has appended, or the event is another one.
         """
-        event = batch[0]
         head, tail = known.head, known.tails.get(event.request_id)
         if head is None or tail is None or tail.closed or tail.seq + 1 != event.seq:
             return None
@@ -232,8 +231,6 @@ class Append:
         if not self._move_head(head, position, value):
             return None
         self._cursor.execute(self._statements.insert, self._statements.row(linked))
-        # Every batch is gone through once while the head is locked, see `tests/store/batches.py`.
-        [event] = batch
         tail.seq = event.seq
         known.head = Head(head.epoch, position, value)
         return Receipt(position, value)

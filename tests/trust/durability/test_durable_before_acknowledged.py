@@ -10,73 +10,67 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from recorder.store.engine import Database, connect
 from recorder.store.log import SqlLog
 from tests.builders import plain_run
 from tests.raw import RawDatabase
-from tests.store.batches import ActingBatch
 
 APPENDS = 20
 ROOT = Path(__file__).parents[3]
 _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)\s+= \d+")
 
 
-def on_the_append_connection(database: Database, statement: str) -> Any:
-    """What the connection that appends answers, asked between an insert and its commit."""
-    connection = database._appending._connection
-    assert connection is not None
-    cursor = connection.cursor()
-    cursor.execute(statement)
-    row = cursor.fetchone()
-    cursor.close()
-    return row[0] if row else None
+class AskedDatabase(Database):
+    """Asks the connection that appends, after what each append writes and before its commit."""
 
+    def __init__(self, url: str, *statements: str) -> None:
+        super().__init__(connect(url).engine)
+        self._statements = statements
+        self.answers: list[Any] = []
 
-def answers_while_appending(database: Database, *statements: str) -> list[Any]:
-    answers: list[Any] = []
-
-    def ask() -> None:
-        answers.extend(on_the_append_connection(database, each) for each in statements)
-
-    SqlLog(database).append(ActingBatch(plain_run("asking", 1), ask))
-    return answers
+    @contextmanager
+    def appending(self) -> Iterator[DBAPICursor]:
+        with super().appending() as cursor:
+            yield cursor
+            for statement in self._statements:
+                cursor.execute(statement)
+                [answer] = cursor.fetchall()
+                self.answers += answer
 
 
 def test_the_connection_that_appends_to_sqlite_syncs_every_commit(sqlite_url: str) -> None:
-    database = connect(sqlite_url)
-    settings = answers_while_appending(database, "PRAGMA synchronous", "PRAGMA journal_mode")
-    assert settings == [2, "wal"]
+    database = AskedDatabase(sqlite_url, "PRAGMA synchronous", "PRAGMA journal_mode")
+    SqlLog(database).append(plain_run("asking", 1))
+    assert database.answers == [2, "wal"]
     database.close()
 
 
 def test_the_connection_that_appends_to_postgres_syncs_every_commit(postgres_url: str) -> None:
-    database = connect(postgres_url)
-    settings = answers_while_appending(database, "SHOW synchronous_commit", "SHOW fsync")
-    assert settings == ["on", "on"]
+    database = AskedDatabase(postgres_url, "SHOW synchronous_commit", "SHOW fsync")
+    SqlLog(database).append(plain_run("asking", 1))
+    assert database.answers == ["on", "on"]
     database.close()
 
 
 def test_postgres_has_flushed_its_log_beyond_each_append_once_that_is_acknowledged(
     own_postgres_url: str,
 ) -> None:
-    database, raw = connect(own_postgres_url), RawDatabase(own_postgres_url)
-    log = SqlLog(database)
-    written: list[str] = []
-
-    def note() -> None:
-        written.append(on_the_append_connection(database, "SELECT pg_current_wal_insert_lsn()"))
-
+    database = AskedDatabase(own_postgres_url, "SELECT pg_current_wal_insert_lsn()")
+    log, raw = SqlLog(database), RawDatabase(own_postgres_url)
     for event in plain_run("a", APPENDS):
-        log.append(ActingBatch([event], note))
-        # The commit is a record after those noted.
-        [(flushed,)] = raw.execute(f"SELECT pg_current_wal_flush_lsn() > '{written[-1]}'")
+        log.append([event])
+        # The commit is a record after those the answer tells of.
+        [(flushed,)] = raw.execute(f"SELECT pg_current_wal_flush_lsn() > '{database.answers[-1]}'")
         assert flushed
-    assert len(written) == APPENDS
+    assert len(database.answers) == APPENDS
     raw.close()
     database.close()
 
@@ -84,7 +78,9 @@ def test_postgres_has_flushed_its_log_beyond_each_append_once_that_is_acknowledg
 def test_postgres_counts_a_sync_between_each_append_and_its_acknowledgement(
     own_postgres_url: str,
 ) -> None:
-    database, raw = connect(own_postgres_url), RawDatabase(own_postgres_url)
+    # Counts are told at the end of the transaction, else once a second.
+    database = AskedDatabase(own_postgres_url, "SELECT pg_stat_force_next_flush()")
+    raw = RawDatabase(own_postgres_url)
     [(version,)] = raw.execute("SELECT current_setting('server_version_num')::int")
     if version >= 180_000:
         count = "SELECT sum(fsyncs)::int FROM pg_stat_io WHERE object = 'wal'"
@@ -93,13 +89,9 @@ def test_postgres_counts_a_sync_between_each_append_and_its_acknowledgement(
     else:
         pytest.skip("PostgreSQL counts its syncs from version 14 on")
     log = SqlLog(database)
-
-    def report() -> None:  # at the end of the transaction, else once a second
-        on_the_append_connection(database, "SELECT pg_stat_force_next_flush()")
-
     [(before,)] = raw.execute(count)
     for event in plain_run("a", APPENDS):
-        log.append(ActingBatch([event], report))
+        log.append([event])
         [(after,)] = raw.execute(count)
         assert after > before
         before = after
