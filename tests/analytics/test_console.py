@@ -332,9 +332,8 @@ def test_the_process_of_a_query_has_no_environment_and_no_files_of_ours(empty: C
             pytest.skip("this system tells nothing of its processes")
         assert (process / "environ").read_bytes() == b""
         say(worker.to, Query(sql="FROM runs"))
-        assert isinstance(
-            hear(worker.answers), Needed
-        )  # it has loaded what it ever will, and waits
+        # Once it says this, it has loaded what it ever will, and waits.
+        assert isinstance(hear(worker.answers), Needed)
         open_files = {str(each.readlink()) for each in (process / "fd").iterdir()}
         assert not [name for name in open_files if name.endswith((".db", "-wal", ".py"))]
     finally:
