@@ -397,9 +397,8 @@ _DOCUMENTS: Final[dict[EventType, Callable[[bytes], Event]]] = {
 
 def _read(logged: LoggedEvent) -> Event:
     kind, frame = logged.type, logged.frame
-    ids = (logged.node_id, logged.app_id, logged.step_request_id)
     if frame is None:
-        return _read_erased(kind, ids)
+        return _read_erased(kind, (logged.node_id, logged.app_id, logged.step_request_id))
     if (decode := _DOCUMENTS.get(kind)) is not None:
         return decode(frame)
     if kind == "answer":

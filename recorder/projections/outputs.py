@@ -6,7 +6,7 @@ fal documents none of these as required; whatever is absent or makes no sense is
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -50,15 +50,22 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 _NOTHING: Final = Told()
 
 
+_Pixels = Annotated[int, msgspec.Meta(ge=1, le=MAX_PIXELS)]
+
+
 class _Image(msgspec.Struct, gc=False):
-    width: int | None = None
-    height: int | None = None
+    width: _Pixels | None = None
+    height: _Pixels | None = None
+
+
+class _Timings(msgspec.Struct, gc=False):
+    inference: Any = None
 
 
 class _Output(msgspec.Struct, gc=False):
     """The documented types. Nothing else in the output is read, such as the bytes of a data URI."""
 
-    timings: Any = None
+    timings: _Timings | None = None
     images: list[_Image] | None = None
     image: _Image | None = None
     seed: int | None = None
@@ -92,19 +99,12 @@ def read_output(output: bytes | None) -> Told:
     flags = read.has_nsfw_concepts
     facts = Facts(
         None if images is None else len(images),
-        None if first is None else _pixels(first.width),
-        None if first is None else _pixels(first.height),
+        None if first is None else first.width,
+        None if first is None else first.height,
         None if read.seed is None else _seed(read.seed),
         None if flags is None else sum(flags),
     )
-    return _told(facts, read.timings)
-
-
-def _told(facts: Facts, timings: object) -> Told:
-    if not isinstance(timings, dict):
-        return Told(facts)
-    took_us, anomaly = inference_us(timings.get("inference"))
-    return Told(facts, took_us, anomaly)
+    return Told(facts, *inference_us(read.timings and read.timings.inference))
 
 
 def _read_odd(output: bytes) -> Told:
@@ -113,6 +113,7 @@ def _read_odd(output: bytes) -> Told:
         read = _decode_odd(output)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         read = _read_leniently(output)
+    timings = read.timings if isinstance(read.timings, dict) else {}
     count, first = _images(read)
     facts = Facts(
         count,
@@ -121,7 +122,7 @@ def _read_odd(output: bytes) -> Told:
         _seed(read.seed),
         _flagged(read.has_nsfw_concepts),
     )
-    return _told(facts, read.timings)
+    return Told(facts, *inference_us(timings.get("inference")))
 
 
 def _read_leniently(output: bytes) -> _OddOutput:
