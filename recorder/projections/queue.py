@@ -14,8 +14,7 @@ import msgspec
 
 from recorder import sse
 from recorder.documents import Exchange
-from recorder.events import inference_us
-from recorder.projections.outputs import Facts, read_output
+from recorder.projections.outputs import Facts, inference_us, read_output
 from recorder.projections.steps import MAX_BODY_CHARACTERS, Failure
 
 _NO_RESULT: Final = frozenset({401, 403, 404, 408, 429})
