@@ -166,8 +166,10 @@ class Delivery:
 
 
 def _is_senders_own(parcel: Parcel, error: Exception) -> bool:
-    """Whether what is refused is in the hands of a sender who is told why: whoever sends events in under
-    a place of his own may send the wrong ones again and again, and must not fill our disk with them."""
+    """Whether what is refused is in the hands of a sender who is told why.
+
+    Whoever sends events in may send the wrong ones again and again, and must not fill our disk.
+    """
     is_told = parcel.lane is None and parcel.acknowledged is not None
     return is_told and isinstance(error, SequenceConflict | RunClosed)
 

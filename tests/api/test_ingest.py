@@ -117,7 +117,7 @@ def test_what_is_refused_stays_with_its_sender_and_takes_no_room_on_the_disk(
 ) -> None:
     send(http_on_both, RUN)
     for events in (
-        RUN[:2] + [new_event("run", 2, submit("other"))],
+        [*RUN[:2], new_event("run", 2, submit("other"))],
         [new_event("run", 5, submit("late"))],
     ):
         assert send(http_on_both, events).status_code == 409
