@@ -139,6 +139,11 @@ class Parcel(msgspec.Struct, eq=False):
         self.__post_init__()
 
     @property
+    def waiting(self) -> int:
+        """How many events wait in it; a chunk nobody has read counts as one, and so does a gap."""
+        return len(self.events) or int(self.unread is not None or self.loss is not None)
+
+    @property
     def opens(self) -> bool:
         """Whether this is a lane's `opened` event."""
         return self.lane is not None and bool(self.events) and self.events[0].type == "opened"
