@@ -44,10 +44,10 @@ class Download(Response):
         self._turn = threading.Lock()
         self._first = self._next()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         """Serves the request."""
         try:
-            await self._streams.serve(self._play, scope, receive, send)
+            await self._streams.serve(self._play, scope, send)
         finally:
             await to_thread.run_sync(self._close)
 

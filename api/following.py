@@ -51,9 +51,9 @@ class Follower:
         self._wanted = wanted
         self._after = after
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         """Serves the request."""
-        await self._streams.serve(self._follow, scope, receive, send)
+        await self._streams.serve(self._follow, scope, send)
 
     async def _follow(self, client: Client) -> None:
         after = self._after if self._after is not None else await self._live.position()

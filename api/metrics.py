@@ -97,8 +97,8 @@ class Metrics:
         )
         yield _gauge(
             "recorder_backlog",
-            "1 while events wait for the log to answer, in memory or the spool.",
-            self._rec.writer.is_behind,
+            "Events that are not in the log yet, in memory or the spool.",
+            self._rec.writer.waiting,
         )
         yield _gauge(
             "recorder_projection_failed",
@@ -143,6 +143,9 @@ class Metrics:
         }
         told = "Runs by status; counted anew every few seconds."
         yield Family("recorder_runs", "gauge", told, by_status, "status")
+        quarantined: dict[str | None, float] = dict(counts.quarantined.items())
+        told = "Payloads that are none of fal's events, kept as they came; counted likewise."
+        yield Family("recorder_quarantined_payloads_total", "counter", told, quarantined, "reason")
         told = "Runs of which events were lost."
         yield _gauge("recorder_runs_with_gaps", told, counts.with_gaps)
 

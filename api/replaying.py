@@ -88,9 +88,9 @@ class Player:
         self._streams = streams
         self._score = score
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         """Plays."""
-        await self._streams.serve(self._play, scope, receive, send)
+        await self._streams.serve(self._play, scope, send)
 
     async def _play(self, client: Client) -> None:
         await client.begin(self._score.status, self._score.headers)

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from api.app import GRACE_S, create_app
 from api.background import DEFAULT_LIMIT
 from api.proxy.app import is_for_proxy
-from api.proxy.client import TRANSPORT
+from api.proxy.client import CONNECTION
 from api.reading import Service
 from api.slow_readers import DropsSlowReaders
 from recorder.bootstrap import Recorder
@@ -32,6 +32,10 @@ _BACKLOG: Final = 2048
 _SWITCH_INTERVAL_S: Final = 0.0001
 """How long a busy thread may keep the event loop waiting: fifty times less than Python's default, because
 streams pass through the loop while other threads write and fold (docs/performance.md)."""
+
+_COLLECTED_AFTER: Final = 10_000
+"""New objects between two garbage collections. Python's default of 700 are made by two streams, most of which
+live on for the moment: looking through them again and again took a twentieth of a new stream's time."""
 
 _BEYOND_GRACE_S: Final = 10
 """For answers to go out once the runs they wait for have been broken off."""
@@ -145,7 +149,13 @@ class ApiServer:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Hands each request its transport, without which an answer cannot be broken off."""
+    """Hands each request its connection, without which an answer cannot be broken off.
+
+    It is the `Connection` itself.
+    """
+
+    _on_lost: Callable[[], None] | None = None
+    _is_lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -155,10 +165,24 @@ class _Protocol(HttpToolsProtocol):
         inner = self.app
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("extensions", {})[TRANSPORT] = transport
+            scope.setdefault("extensions", {})[CONNECTION] = self
             await inner(scope, receive, send)
 
         self.app = app
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._is_lost = True
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def watch(self, on_lost: Callable[[], None] | None) -> None:
+        self._on_lost = on_lost
+        if on_lost is None:
+            return
+        self.flow.resume_reading()  # paused by a long body; its client's leaving is read as well
+        if self._is_lost:
+            on_lost()
 
 
 def _protocol(patience_s: float) -> type[asyncio.Protocol]:
@@ -225,9 +249,12 @@ def _sparing_what_is_loaded() -> Iterator[None]:
     """
     gc.collect()
     gc.freeze()
+    usual = gc.get_threshold()
+    gc.set_threshold(_COLLECTED_AFTER)
     try:
         yield
     finally:
+        gc.set_threshold(*usual)
         gc.unfreeze()
 
 

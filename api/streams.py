@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from api.proxy.client import Client
 
@@ -26,7 +26,6 @@ class Streams:
         self,
         play: Callable[[Client], Awaitable[None]],
         scope: Scope,
-        receive: Receive,
         send: Send,
     ) -> None:
         """Plays to a client until it has all, leaves or is dropped, or the service ends."""
@@ -37,7 +36,7 @@ class Streams:
         def left() -> None:
             task.cancel()
 
-        with Client(scope, receive, send, left) as client:
+        with Client(scope, send, left) as client:
             try:
                 if self._is_stopping:
                     await client.break_off()

@@ -34,7 +34,16 @@ class _Entry:
     There may be hundreds of thousands in a long outage: what a segment tells is not kept beside it.
     """
 
-    __slots__ = ("adopted", "counts", "lanes", "number", "parcels", "segment", "settling")
+    __slots__ = (
+        "adopted",
+        "counts",
+        "lanes",
+        "number",
+        "parcels",
+        "segment",
+        "settling",
+        "unread",
+    )
 
     def __init__(self, number: int, parcels: list[Parcel], segment: Segment | None = None) -> None:
         self.number = number
@@ -43,6 +52,7 @@ class _Entry:
         self.lanes: dict[str, Lane] | None = None  # whose events the segment holds, if not read yet
         self.adopted = False  # another process has written the segment
         self.counts = [len(parcel.events) for parcel in parcels]
+        self.unread = 1  # events of the segment where it has not been read; 1 if that is not known
         self.settling = threading.Lock()  # held while it is being written to the disk
 
     def read(self, segment: Segment, lanes: dict[str, Lane]) -> None:
@@ -51,6 +61,10 @@ class _Entry:
         parcel_of = _adopted if self.adopted else _own
         self.parcels = [parcel_of(spooled, lanes) for spooled in _read(segment)]
         self.counts = [len(parcel.events) for parcel in self.parcels]
+
+    @property
+    def waiting(self) -> int:
+        return self.unread if self.lanes is not None else sum(self.counts)
 
     @property
     def held_bytes(self) -> int:
@@ -74,6 +88,13 @@ class Backlog:
 
     def __bool__(self) -> bool:
         return bool(self._entries)
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait; a segment of another process counts as one until it is read."""
+        with self._lock:
+            entries = list(self._entries)
+        return sum(entry.waiting for entry in entries)
 
     def next_number(self) -> int:
         """A number for a group, when it is taken from the queue: groups are ordered by it."""
@@ -274,6 +295,7 @@ def _release(entry: _Entry, lanes: dict[str, Lane]) -> None:
         if parcel.lane is not None:
             lanes[parcel.lane.key] = parcel.lane
     if all(parcel.is_plain for parcel in entry.parcels):
+        entry.unread = sum(entry.counts)
         entry.parcels, entry.counts, entry.lanes = [], [], lanes
 
 

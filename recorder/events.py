@@ -68,6 +68,17 @@ EventType = Literal[
     "closed",
 ]
 
+UNRECOGNISED: Final = (
+    "done_marker",
+    "erased",
+    "invalid_json",
+    "no_type",
+    "not_an_object",
+    "oversize",
+    "unknown_type",
+)
+"""Why a frame can be none of fal's events, see docs/anomalies.md."""
+
 OWN_TYPES: Final = frozenset({"opened", "exchange", "gap", "closed"})
 """Events whose frame is a document of ours and no part of the body."""
 

@@ -38,6 +38,7 @@ class Inbox:
         size_bytes: What all that waits takes in memory.
         unread_bytes: How much of that are chunks nobody has read yet.
         awaited: How many parcels somebody waits for.
+        waiting: How many events wait, see `Parcel.waiting`.
         sent: How many parcels were ever sent.
     """
 
@@ -46,6 +47,7 @@ class Inbox:
         self.size_bytes = 0
         self.unread_bytes = 0
         self.awaited = 0
+        self.waiting = 0
         self.sent = 0
         self._changed = changed
         self._parcels: deque[Parcel] = deque()
@@ -71,6 +73,7 @@ class Inbox:
     def _add(self, parcel: Parcel) -> None:
         self._parcels.append(parcel)
         self.sent += 1
+        self.waiting += parcel.waiting
         self.size_bytes += parcel.size_bytes
         self.awaited += parcel.acknowledged is not None
         if parcel.unread is not None:
@@ -104,6 +107,7 @@ class Inbox:
             if not self._parcels:
                 return None
             parcel = self._parcels.popleft()
+            self.waiting -= parcel.waiting
             self.size_bytes -= parcel.size_bytes
             self.awaited -= parcel.acknowledged is not None
             if parcel.unread is not None:
@@ -124,10 +128,11 @@ class Inbox:
 
     def _read_oldest(self) -> None:
         parcel = self._unread[0]  # nobody else removes one, and none is added before it
-        unread_bytes = parcel.size_bytes
+        unread_bytes, unread = parcel.size_bytes, parcel.waiting
         parcel.read()
         with self._changed:
             self._unread.popleft()
+            self.waiting += parcel.waiting - unread
             self.unread_bytes -= unread_bytes
             self.size_bytes += parcel.size_bytes - unread_bytes
             if self.size_bytes > MAX_QUEUED_BYTES:
@@ -137,6 +142,8 @@ class Inbox:
         kept = give_up([parcel], _NO_ROOM)
         if parcel in kept:
             return
+        self.waiting -= parcel.waiting
         self.size_bytes -= parcel.size_bytes
         parcel.events, parcel.size_bytes = [], 0
         parcel.loss = kept[0].loss if kept else None
+        self.waiting += parcel.waiting

@@ -7,8 +7,8 @@ for them. Both are settled here, once, by whoever sends a parcel first.
 
 from __future__ import annotations
 
+import os
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -54,7 +54,7 @@ class Lane:
     """
 
     def __init__(self, request_id: str, *, key: str | None = None, opened: bool = False) -> None:
-        self.key = key or str(uuid.uuid4())
+        self.key = key or os.urandom(16).hex()
         self.request_id = request_id
         self.opened = opened
         self.broken: Exception | None = None
@@ -137,6 +137,11 @@ class Parcel(msgspec.Struct, eq=False):
         self.events, self.unread = self.unread(), None
         self.size_bytes = 0
         self.__post_init__()
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait in it; a chunk nobody has read counts as one, and so does a gap."""
+        return len(self.events) or int(self.unread is not None or self.loss is not None)
 
     @property
     def opens(self) -> bool:

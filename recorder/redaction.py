@@ -38,16 +38,8 @@ _ADDRESS: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 _MAX_DEPTH: Final = 4
 """How many addresses within addresses are looked into."""
 
-_SECRET_WORDS: Final = (
-    "auth",
-    "cookie",
-    "credential",
-    "jwt",
-    "key",
-    "password",
-    "secret",
-    "signature",
-    "token",
+_SECRET_WORDS: Final = re.compile(
+    "auth|cookie|credential|jwt|key|password|secret|signature|token", re.IGNORECASE
 )
 
 
@@ -60,10 +52,10 @@ def headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     kept: dict[str, str] = {}
     for given_name, value in pairs:
         name = given_name.lower()
-        if _is_secret(name):
-            kept[name] = REDACTED
-        elif name in _KEPT_HEADERS or name.startswith("x-fal-"):
+        if name in _KEPT_HEADERS or (name.startswith("x-fal-") and not _is_secret(name)):
             kept[name] = f"{kept[name]}, {_shown(value)}" if name in kept else _shown(value)
+        elif _is_secret(name):
+            kept[name] = REDACTED
     return kept
 
 
@@ -107,8 +99,7 @@ def _shown(value: str, depth: int = _MAX_DEPTH) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    lowered = name.lower()
-    return any(word in lowered for word in _SECRET_WORDS)
+    return _SECRET_WORDS.search(name) is not None
 
 
 def url(address: str) -> str:
@@ -133,17 +124,19 @@ def _url(address: str, depth: int) -> str:
     host = parts.netloc.rpartition("@")[2]
     # Without a host, what looks like a user and password may stand in the path.
     path = parts.path if host else parts.path.rpartition("@")[2]
-    query = urlencode(
-        [
-            (name, REDACTED if _is_secret(name) else _shown(value, depth - 1))
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        ],
-        safe="[]",
-    )
+    query = _query(parts.query, depth) if parts.query else ""
     # Put together here: Python's versions differ on what has a scheme and no host.
     scheme = f"{parts.scheme}:" if parts.scheme else ""
     authority = f"//{host}" if host else ""
     return f"{scheme}{authority}{path}{'?' if query else ''}{query}"
+
+
+def _query(written: str, depth: int) -> str:
+    pairs = [
+        (name, REDACTED if _is_secret(name) else _shown(value, depth - 1))
+        for name, value in parse_qsl(written, keep_blank_values=True)
+    ]
+    return urlencode(pairs, safe="[]")
 
 
 class Discreet(msgspec.Struct, frozen=True):

@@ -109,6 +109,18 @@ class LogWriter:
         return bool(self._backlog)
 
     @property
+    def waiting(self) -> int:
+        """How many events were sent and are not in the log yet, in memory or in the spool.
+
+        Of what is not read yet the number is not known: a chunk of a body counts as one event, and so does a
+        file that another process has left in the spool.
+        """
+        under_way = self._under_way
+        is_queues = under_way is not None and under_way[0] is not None
+        left = under_way[1].left if under_way is not None and is_queues else []
+        return self._inbox.waiting + self._backlog.waiting + sum(each.waiting for each in left)
+
+    @property
     def is_busy(self) -> bool:
         """Whether something that was sent is neither in the log nor refused yet."""
         with self._changed:

@@ -387,3 +387,19 @@ def test_writers_on_two_logs_of_one_database_keep_the_chain(database: Database) 
     assert sorted(positions(sent)) == list(range(1, 101))
     assert all(writer.close() for writer in writers)
     assert verify(SqlLog(database)).intact
+
+
+def test_how_many_events_wait_is_told_at_any_time(writer: LogWriter, watched: WatchedLog) -> None:
+    assert writer.waiting == 0
+    watched.hold()
+    writer.submit(plain_run("r", 3))
+    watched.wait_for_append()
+    assert writer.waiting == 3
+    writer.submit(plain_run("r", 4, first=3))
+    unread = [new_event("s", seq, submit("a")) for seq in range(2)]
+    writer.post_unread(lambda: unread, 9, lane=Lane("s", opened=True))
+    reached = writer.mark()
+    assert writer.waiting == 3 + 4 + 1
+    watched.release()
+    reached.result(WAIT_S)
+    assert writer.waiting == 0

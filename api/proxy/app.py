@@ -97,6 +97,13 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
+        self.passing += 1
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self.passing -= 1
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = cors.allowed_origin(scope, self._settings.origins, self._hosts)
         try:
             if origin is cors.REFUSED:
@@ -270,22 +277,3 @@ def _own_url(scope: Scope) -> str:
     told = asked.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
     scheme = told if told in ("http", "https") else scope["scheme"]
     return f"{scheme}://{asked.get('host', '')}{scope.get('root_path', '')}"
-
-
-class ProxyFirst:
-    """Leads the proxy's requests past everything else: no routing, no other middleware."""
-
-    def __init__(self, app: object, proxy: Proxy) -> None:
-        self._app = app
-        self._proxy = proxy
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request."""
-        if scope["type"] == "http" and is_for_proxy(scope["path"]):
-            self._proxy.passing += 1
-            try:
-                await self._proxy(scope, receive, send)
-            finally:
-                self._proxy.passing -= 1
-        else:
-            await self._app(scope, receive, send)  # type: ignore[operator]

@@ -77,12 +77,12 @@ class Forwarding:
     def carrying(self, passage: Passage) -> ASGIApp:
         """An ASGI app that carries a request, once."""
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await self.carry(passage, scope, receive, send)
+        async def app(scope: Scope, _: Receive, send: Send) -> None:
+            await self.carry(passage, scope, send)
 
         return app
 
-    async def carry(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> None:
+    async def carry(self, passage: Passage, scope: Scope, send: Send) -> None:
         """Passes a request on, and its answer back.
 
         Raises:
@@ -100,7 +100,7 @@ class Forwarding:
             if hangs_up:
                 task.cancel()
 
-        with Client(scope, receive, send, left) as client:
+        with Client(scope, send, left) as client:
             try:
                 answer = await self._send(passage, tap, client)
                 await self._hand_on(passage, answer, tap, client)
@@ -160,10 +160,14 @@ class Forwarding:
         await client.begin(answer.status, answer.headers)
         async for chunk in answer.chunks():
             try:
-                await client.write(chunk)
+                if answer.is_whole:  # its last bytes and its end go out as one
+                    await client.end(chunk)
+                else:
+                    await client.write(chunk)
             finally:  # what has come is kept, also if the wait for a slow client is broken off
                 tap.feed(chunk)
-        await client.end()
+        if not client.has_ended:
+            await client.end()
         tap.ended()
 
     async def _hand_on_whole(

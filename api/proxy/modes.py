@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal, cast, get_args
 
 import msgspec
@@ -68,28 +69,34 @@ def read_wish(given: headers.Pairs, settings: ProxySettings) -> Wish:
     Raises:
         BadQuery: A header makes no sense; it is named.
     """
-
-    def told(name: str) -> str | None:
-        value = headers.get(given, f"x-recorder-{name}".encode())
-        return None if value is None else value.decode("latin-1").strip()
-
-    mode = told("mode") or settings.mode
+    told = _told(given)
+    mode = told.get(b"mode") or settings.mode
     if mode not in _MODES:
         raise BadQuery("x-recorder-mode", f"is one of {', '.join(_MODES)}")
-    outcome = told("outcome") or ("completed" if mode == "auto" else "ended")
+    outcome = told.get(b"outcome") or ("completed" if mode == "auto" else "ended")
     if outcome not in _OUTCOMES:
         raise BadQuery("x-recorder-outcome", f"is one of {', '.join(_OUTCOMES)}")
-    ignored = told("ignore")
+    ignored = told.get(b"ignore")
     return Wish(
         mode=cast("ProxyMode", mode),
-        pace=Pace(_speed(told("speed") or settings.replay_speed)),
+        pace=Pace(_speed(told.get(b"speed") or settings.replay_speed)),
         ignoring=settings.replay_ignore if ignored is None else _words(ignored),
         statuses=_OUTCOMES[outcome],
-        nth=_nth(told("match") or "newest"),
-        parent=told("parent"),
+        nth=_nth(told.get(b"match") or "newest"),
+        parent=told.get(b"parent"),
     )
 
 
+def _told(given: headers.Pairs) -> dict[bytes, str]:
+    """What a client tells the recorder, by the rest of the headers' names; of each the first."""
+    prefix = headers.CONTROL_PREFIX
+    own = [(name, value) for name, value in given if name.startswith(prefix)]
+    return {
+        name.removeprefix(prefix): value.decode("latin-1").strip() for name, value in reversed(own)
+    }
+
+
+@lru_cache(maxsize=64)
 def _speed(text: str) -> float | None:
     try:
         return read_speed(text)

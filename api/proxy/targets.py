@@ -31,7 +31,7 @@ _SEGMENT: Final = r"(?:[A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+"
 _PATH: Final = re.compile(
     rf"(?P<path>(?:/{_SEGMENT})*/?)(?:\?(?P<query>(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{{2}})*))?"
 )
-_DOTS: Final = re.compile(r"\.+")
+_DOTS: Final = re.compile(r"/\.+(?:/|\Z)")
 _ENCODED_STRUCTURE: Final = re.compile(r"%(?:2[EeFf]|3[Bb]|5[Cc]|25|[89A-Fa-f])")
 """An encoded dot, slash, semicolon, backslash or percent sign: decoded once more, the path would be another.
 And what is not ASCII, for some readers of paths turn look-alikes of these into themselves."""
@@ -105,7 +105,7 @@ def _check_path(path: str) -> None:
     parts = _PATH.fullmatch(path)
     if parts is None:
         raise BadTarget("the target's path holds what no path of fal's does")
-    if any(_DOTS.fullmatch(segment) for segment in parts["path"].split("/")):
+    if _DOTS.search(parts["path"]):
         raise BadTarget("the target's path holds dot segments")
     if _ENCODED_STRUCTURE.search(parts["path"]) or _ENCODED_CONTROL.search(path):
         raise BadTarget("the target's path holds encoded characters that no path of fal's does")

@@ -62,12 +62,17 @@ class UpstreamRequest(redaction.Discreet, frozen=True):
 
 
 class UpstreamAnswer:
-    """A status, and a body that is still coming. Close it."""
+    """A status, and a body that is still coming. Close it.
+
+    Attributes:
+        is_whole: Whether the chunk handed out last is known to have been the end of the body.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         connection = response.connection  # None once the body is whole
         self._protocol = None if connection is None else connection.protocol
+        self.is_whole = False
         self.status = response.status
         self.headers = headers.to_client(response.raw_headers, status=response.status)
 
@@ -80,7 +85,11 @@ class UpstreamAnswer:
         content = self._response.content
         try:
             while chunk := await content.readany():
+                ended = content.at_eof() and content.exception() is None
+                self.is_whole = ended and not self._was_reset()
                 yield chunk
+                if self.is_whole:  # the connection may be somebody else's already
+                    return
         except (aiohttp.ClientError, OSError) as error:
             # aiohttp puts the exception before what has come and was not read yet.
             if rest := content._read_nowait(-1):  # noqa: SLF001  # no public name

@@ -116,7 +116,8 @@ class RunTap:
         self._status = status
         document = opened(self._call, self._source, self._mode, status, headers)
         told = document.response_headers.get("content-type", "")
-        if self._call.endpoint.is_workflow and is_event_stream(told):
+        is_call = document.mode == "call" and self._call.endpoint.is_workflow
+        if is_call and is_event_stream(told):
             # The answer decides: some clients stream from an address without `/stream`.
             document = msgspec.structs.replace(document, mode="stream")
         self._recording.open(document)

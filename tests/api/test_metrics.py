@@ -15,9 +15,10 @@ from api.metrics import Family, exposition
 from api.server import ApiServer
 from recorder.bootstrap import Recorder
 from recorder.documents import Gap
+from recorder.events import UNRECOGNISED
 from recorder.settings import Settings
 from tests.api.conftest import client_of
-from tests.builders import history, new_event, one_step_run, opened, submit
+from tests.builders import frame, history, new_event, one_step_run, opened, submit
 
 MANUAL = Path(__file__).parents[2] / "docs" / "api.md"
 _SAMPLE = re.compile(r'([a-z_]+)(\{[a-z]+="[^"\\]*"\})? (-?[0-9.e+]+)')
@@ -76,7 +77,42 @@ def test_they_tell_counts_and_lags(http_on_both: httpx.Client, rec: Recorder) ->
         'recorder_runs{status="interrupted"}': 0,
         'recorder_runs{status="cancelled"}': 0,
         "recorder_runs_with_gaps": 1,
+        **{f'recorder_quarantined_payloads_total{{reason="{each}"}}': 0 for each in UNRECOGNISED},
     }
+
+
+def test_payloads_in_quarantine_are_counted_by_reason(
+    http_on_both: httpx.Client, rec: Recorder
+) -> None:
+    odd = [frame(each) for each in ("[DONE]", "{", "{", "[]", "{}", '{"type": "odd"}')]
+    read = frame('{"type": "submit", "node_id": "a", "type": "submit", "x": NaN}')
+    for number in range(2):
+        rec.log.append(history(f"odd-{number}", *odd, read))
+    rec.projector.catch_up()
+    told = metrics(http_on_both)
+    assert {
+        reason: told[f'recorder_quarantined_payloads_total{{reason="{reason}"}}']
+        for reason in UNRECOGNISED
+    } == {
+        "done_marker": 2,
+        "erased": 0,
+        "invalid_json": 4,
+        "no_type": 2,
+        "not_an_object": 2,
+        "oversize": 0,
+        "unknown_type": 2,
+    }
+
+
+def test_they_tell_how_many_events_wait_for_the_log(
+    http: httpx.Client, sqlite_rec: Recorder
+) -> None:
+    with sqlite_rec.database.writing():  # nobody else can commit now
+        sent = sqlite_rec.writer.submit(one_step_run("good"))
+        while metrics(http)["recorder_backlog"] != 5:  # the writer may just be taking them
+            assert not sent.done()
+    assert len(sent.result()) == 5
+    assert metrics(http)["recorder_backlog"] == 0
 
 
 def test_they_tell_who_follows_and_what_lies_in_the_spool(

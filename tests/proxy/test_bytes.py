@@ -100,6 +100,16 @@ def test_each_chunk_is_one_write_and_goes_on_before_the_next_one_comes(stage: St
     assert stage.body(request_id) == b"".join(written)
 
 
+def test_the_last_chunk_and_the_end_that_came_with_it_are_one_write(stage: Stage) -> None:
+    seen_by_client, request_id = threading.Event(), fresh_id()
+    stage.upstream.answer(chunked_head(request_id), seen_by_client, chunk(output()) + LAST_CHUNK)
+    with asking(stage.url, STREAM) as client:
+        client.read_head()
+        seen_by_client.set()
+        assert client.receive() == chunk(output()) + LAST_CHUNK
+    assert stage.body(request_id) == output()
+
+
 def test_status_and_headers_go_on_before_there_is_a_body(stage: Stage) -> None:
     seen_by_client = threading.Event()
     stage.upstream.answer(chunked_head(fresh_id()), seen_by_client, LAST_CHUNK)

@@ -16,6 +16,7 @@ from api import stage as playing
 from api.hosts import Hosts
 from api.live import Live
 from api.proxy.app import Proxy
+from api.proxy.client import CONNECTION
 from api.streams import Streams
 from recorder.capture import Capture
 from recorder.events import Closed
@@ -140,6 +141,20 @@ class TestAClientWhoLeaves:
         stage.let_it_notice()
         assert stage.upstream.connections == 0
 
+    def test_after_a_long_body_is_noticed_as_well(self, stage: Stage) -> None:
+        workflow = f"workflows/tests/{fresh_id()}"
+        go = threading.Event()
+        stage.upstream.answer(go, chunked_head(fresh_id()), chunk(STARTED), LAST_CHUNK)
+        with asking(stage.url, f"/{workflow}/stream", body=b"x" * 8_000_000):
+            stage.upstream.wait_until_asked()
+        stage.let_it_notice()
+        go.set()
+        assert ending(stage, stage.run_of(workflow).request_id) == (
+            "cancelled",
+            "client_gone",
+            True,
+        )
+
     @pytest.mark.parametrize("what", ["", "/status", "/status/stream"])
     def test_when_it_only_asked_about_a_queued_run_is_not_waited_for(
         self, stage: Stage, what: str
@@ -203,28 +218,38 @@ class TestWhereHangingUpIsConfigured:
             stage = playing.Stage(log, Live(log), Streams())
             proxy = Proxy(aborting.rec, capture, stage, Hosts([]))
             await proxy.start()
-            stuck = asyncio.Event()
-            requests = [{"type": "http.request", "body": b"{}"}]
+            connection = LosableConnection()
 
             async def receive() -> Message:
-                if requests:
-                    return requests.pop()
-                await stuck.wait()
-                return {"type": "http.disconnect"}
+                return {"type": "http.request", "body": b"{}"}
 
             async def send(message: Message) -> None:
                 if message["type"] == "http.response.body":
-                    stuck.set()
+                    connection.lose()
                     await asyncio.Event().wait()
 
-            await proxy(post_to(f"/fal{STREAM}"), receive, send)
+            await proxy(post_to(f"/fal{STREAM}", connection), receive, send)
             await proxy.close()
 
         asyncio.run(asyncio.wait_for(pass_on(), WAIT_S))
         assert aborting.body(request_id) == STARTED
 
 
-def post_to(path: str) -> Scope:
+class LosableConnection:
+    """A connection that is lost when a test says so."""
+
+    def __init__(self) -> None:
+        self._on_lost: Callable[[], None] | None = None
+
+    def watch(self, on_lost: Callable[[], None] | None) -> None:
+        self._on_lost = on_lost
+
+    def lose(self) -> None:
+        assert self._on_lost is not None
+        self._on_lost()
+
+
+def post_to(path: str, connection: LosableConnection) -> Scope:
     return {
         "type": "http",
         "method": "POST",
@@ -233,6 +258,7 @@ def post_to(path: str) -> Scope:
         "raw_path": path.encode(),
         "query_string": b"",
         "headers": [],
+        "extensions": {CONNECTION: connection},
     }
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN, NoOpTracer, Span, Tracer, TracerProvider
+from opentelemetry.util.types import Attributes
 from rich.console import Console
 from rich.pretty import Pretty
 
@@ -198,3 +201,34 @@ def test_addresses_reach_no_access_log_though_another_server_has_turned_it_on(
     caplog.set_level(logging.INFO, "uvicorn.access")
     stage.through(f"{CALL.replace(WORKFLOW, new_workflow())}?{SECRET}", fields=THEIRS)
     assert CANARY not in caplog.text
+
+
+class NotingTracers(TracerProvider):
+    """Somebody's telemetry: notes what it is told of each request."""
+
+    def __init__(self) -> None:
+        self.told: list[Attributes] = []
+
+    def get_tracer(self, *_: object, **__: object) -> Tracer:
+        return NotingTracer(self.told)
+
+
+class NotingTracer(NoOpTracer):
+    def __init__(self, told: list[Attributes]) -> None:
+        self._told = told
+
+    def start_span(self, *_: object, attributes: Attributes = None, **__: object) -> Span:
+        self._told.append(attributes)
+        return INVALID_SPAN
+
+
+def test_addresses_reach_no_traces_though_somebody_has_set_up_telemetry(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracers = NotingTracers()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: tracers)
+    stage.upstream.answer(*stream(output()))
+    assert stage.through(f"{STREAM}?{SECRET}").status == 200
+    assert ask(stage.server.url, "/healthz?seen=1", method="GET", body=b"").status == 200
+    queries = [told["url.query"] for told in tracers.told if told and "url.query" in told]
+    assert (queries, CANARY in repr(tracers.told)) == (["seen=1"], False)

@@ -161,6 +161,14 @@ class TestInReplayMode:
         assert ids == [newest, newest, older]
         assert post(server, path, GOOD, x_recorder_match="3").status_code == 404
 
+    def test_of_a_header_sent_twice_the_first_counts(self, server: ApiServer) -> None:
+        stream(GOOD)
+        twice = [("x-recorder-mode", "replay"), ("x-recorder-mode", "nonsense")]
+        response = httpx.post(
+            f"{server.url}/fal/{STICKER}/stream", json=GOOD, headers=twice, trust_env=False
+        )
+        assert response.status_code == 200
+
     def test_only_runs_of_the_wanted_outcome_are_taken(self, server: ApiServer) -> None:
         stream(BAD)
         path = f"/fal/{STICKER}/stream"

@@ -24,6 +24,7 @@ from tests.trust.outage.pausing import (
     missing_from,
     post,
     run_of,
+    waiting,
 )
 
 AWAY = LogUnavailable("nobody answers")
@@ -73,6 +74,30 @@ def test_what_many_lanes_send_while_the_log_is_away_arrives_in_order(
     assert files(folder) == []
     assert verify(log).intact
     assert writer.close()
+
+
+def test_how_many_events_are_set_aside_is_told(watched: WatchedLog, folder: Path) -> None:
+    spool = FlakySpool(folder)
+    writer = SteppedWriter(watched, spool)
+    lane = Lane("r")
+    post(writer, lane, run_of("r", closes=False))
+    writer.wait_for_pause()
+    post(writer, lane, plain_run("r", 300, first=1))
+    writer.step()
+    assert (writer.waiting, waiting(folder)) == (301, 2)
+    spool.full = True
+    post(writer, lane, plain_run("r", 20, first=301))
+    writer.step()
+    assert writer.waiting == 321
+    writer.die(spool)
+    adopting = SteppedWriter(watched, FlakySpool(folder))
+    adopting.wait_for_pause()
+    assert adopting.waiting == 2, "one event, and a file that is not read yet"
+    watched.away = None
+    adopting.free()
+    assert adopting.flush(WAIT_S)
+    assert adopting.waiting == 0
+    assert adopting.close()
 
 
 def test_what_waits_on_the_disk_takes_next_to_no_memory(
