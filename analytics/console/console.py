@@ -12,6 +12,7 @@ from analytics.console.feeding import supply, write_relation
 from analytics.console.pipe import hear, say
 from analytics.console.process import Watch, Worker
 from analytics.relations import Kind
+from analytics.segments.catalog import Segment
 from recorder.errors import BadSql, SqlCancelled, SqlLimit, TooManyQueries
 
 AT_A_TIME: Final = 2
@@ -53,7 +54,8 @@ class Console:
 
         Args:
             query: The question.
-            into: Where the answer's bytes go; if this raises, they are no answer.
+            into: Where the answer's bytes go, at its end; if this raises, they are no answer. Should a segment
+                vanish or break meanwhile, the query is run once more, and what there is of the answer cut off.
             cancelled: Set it where nobody waits any more.
 
         Raises:
@@ -66,11 +68,26 @@ class Console:
         """
         if "\0" in query.sql:
             raise BadSql("the query holds a NUL")
+        start, cancelled = into.tell(), cancelled or threading.Event()
+        handed: list[Segment] = []
+        try:
+            return self._ask_once(query, into, cancelled, handed)
+        except BadSql:
+            if self._archive.are_there(handed):
+                raise
+        self._archive.tell_damage()
+        into.seek(start)
+        into.truncate()
+        return self._ask_once(query, into, cancelled, [])
+
+    def _ask_once(
+        self, query: Query, into: IO[bytes], cancelled: threading.Event, handed: list[Segment]
+    ) -> Answer:
         worker = self._begin()
         try:
-            with Watch(worker, query.limits, cancelled or threading.Event()) as watch:
+            with Watch(worker, query.limits, cancelled) as watch:
                 try:
-                    return self._converse(worker, query, into)
+                    return self._converse(worker, query, into, handed)
                 except (EOFError, BrokenPipeError):
                     raise self._closing() or watch.why() from None
         finally:
@@ -111,7 +128,9 @@ class Console:
     def _closing(self) -> SqlCancelled | None:
         return SqlCancelled() if self._closed else None
 
-    def _converse(self, worker: Worker, query: Query, into: IO[bytes]) -> Answer:
+    def _converse(
+        self, worker: Worker, query: Query, into: IO[bytes], handed: list[Segment]
+    ) -> Answer:
         try:
             say(worker.to, query)
         except OverflowError:
@@ -120,7 +139,7 @@ class Console:
             ) from None
         word = hear(worker.answers)
         if isinstance(word, Needed):
-            self._feed(worker, word.relations)
+            self._feed(worker, word.relations, handed)
         result_bytes = 0
         while True:
             if isinstance(word, bytes):
@@ -134,9 +153,10 @@ class Console:
                 return word.answer
             word = hear(worker.answers)
 
-    def _feed(self, worker: Worker, names: list[Kind]) -> None:
+    def _feed(self, worker: Worker, names: list[Kind], handed: list[Segment]) -> None:
         with supply(self._archive, names) as supplied:
             for name, source in supplied.relations.items():
+                handed += source.segments
                 say(worker.to, Supplied(name, source.files, source.not_counting))
                 write_relation(source.rest, worker.to)
                 worker.to.flush()
