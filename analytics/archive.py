@@ -21,7 +21,7 @@ from analytics.segments import catalog
 from analytics.segments.catalog import Columns, Listed, Segment
 from analytics.segments.exporter import POLITE_S, Exporter
 from analytics.segments.folder import Folder, LocalFolder, folder_at
-from analytics.segments.reading import Plan, plan
+from analytics.segments.reading import Plan, damaged_days, plan
 from analytics.selection import Selection
 from analytics.turns import Turns
 from recorder.bootstrap import Recorder
@@ -195,11 +195,13 @@ class Archive(Closing):
             self.tell_damage()
         return planned, listed.projected.position
 
-    def files_of(self, segments: list[Segment], kind: str) -> list[str]:
-        """The segments of a relation, as files on this machine."""
-        if self.folder is None:
-            return []
-        return [self.folder.local(each.name) for each in segments if each.kind == kind]
+    def files_of(self, segments: list[Segment]) -> list[str]:
+        """The segments as files on this machine."""
+        return [] if self.folder is None else [self.folder.local(each.name) for each in segments]
+
+    def are_there(self, segments: list[Segment]) -> bool:
+        """Whether all of them are as they should be."""
+        return self.folder is None or not damaged_days(self.folder, segments)
 
     def tell_damage(self) -> None:
         """Tells whoever wanted to know."""

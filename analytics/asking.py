@@ -88,20 +88,21 @@ class Snapshot:
     def gather(
         self,
         question: str,
-        keep: Callable[[pa.RecordBatch], Kept],
+        read: Callable[[Iterator[pa.RecordBatch]], Kept],
         parameters: Mapping[str, object] | None = None,
-    ) -> list[Kept]:
+    ) -> Kept:
         """The same a piece at a time, for answers that are too long to be held as they are.
 
         Args:
             question: The name of its file. Its order is not kept.
-            keep: Makes of each piece what is to be held; asks nothing, and may be called anew for all.
+            read: Makes of the pieces what is to be held, in copies, or each piece is held as a whole. Asks
+                nothing, and is called anew should a segment vanish meanwhile.
             parameters: The question's.
         """
 
-        def piecewise(connection: duckdb.DuckDBPyConnection) -> list[Kept]:
+        def piecewise(connection: duckdb.DuckDBPyConnection) -> Kept:
             relation = connection.sql(text_of(question), params=dict(parameters or {}))
-            return [keep(batch) for batch in _batches(relation)]
+            return read(_batches(relation))
 
         return self._answered(piecewise)
 

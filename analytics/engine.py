@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +34,8 @@ def connect(scratch: Path | None, readable: Sequence[Path] = ()) -> duckdb.DuckD
     # A path is held against these as it is written, so as a pattern too.
     allowed = [*folders, *map(pattern_of, folders)]
     connection.execute(f"SET allowed_directories = {literal(allowed)}")
-    # Segments never change under their names.
-    connection.execute("SET parquet_metadata_cache = true")
+    # Segments never change under their names. Without GLOBAL it would hold for this connection and no cursor.
+    connection.execute("SET GLOBAL parquet_metadata_cache = true")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -44,12 +45,12 @@ def _threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
 
-_ESCAPED: Final = str.maketrans({sign: f"[{sign}]" for sign in "*?["})
+_SIGNS: Final = re.compile(r"[*?\[]")
 
 
 def pattern_of(path: str) -> str:
     """The pattern that fits just this path; DuckDB takes paths for patterns."""
-    return path.translate(_ESCAPED)
+    return _SIGNS.sub(r"[\g<0>]", path)
 
 
 def literal(value: object) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,17 +11,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from analytics.asking import Snapshot
+from analytics.growing import Growing
 from analytics.quantiles import Ints, Values
 
-_UNKNOWN: Final = np.iinfo(np.int64).min
-_GROUP: Final = "group"
+UNKNOWN: Final = np.iinfo(np.int64).min
+"""Stands for a value that is not known."""
 
 
 class Grouped:
     """The values of some measures, by group.
 
-    Attributes:
+    Args:
         groups: What tells them apart, a row a group.
+        of: The row each value is of.
+        measures: The values, `UNKNOWN` for those that are not known.
+
+    Attributes:
+        groups: As given.
     """
 
     def __init__(self, groups: pa.Table, of: Ints, measures: dict[str, Ints]) -> None:
@@ -34,12 +40,12 @@ class Grouped:
     def values(self, measure: str) -> Values:
         """Those of a measure that was read."""
         values = self._measures[measure]
-        return self._in_order(values, values != _UNKNOWN)
+        return self._in_order(values, values != UNKNOWN)
 
     def differences(self, measure: str, other: str) -> Values:
         """One measure less another, where both are known."""
         first, second = self._measures[measure], self._measures[other]
-        return self._in_order(first - second, (first != _UNKNOWN) & (second != _UNKNOWN))
+        return self._in_order(first - second, (first != UNKNOWN) & (second != UNKNOWN))
 
     def _in_order(self, values: Ints, known: NDArray[np.bool_]) -> Values:
         if known.all():
@@ -66,39 +72,33 @@ def read_grouped(
     while True:
         position = snapshot.as_of_position
         groups = snapshot.ask_shortly(f"groups_of_{of}", parameters)
-        pieces = _pieces(snapshot, of, parameters, measures, groups)
+        of_each, told = _values(snapshot, of, parameters, measures, groups)
         if snapshot.as_of_position == position:
             break
         # A file went meanwhile, and SQL, which has told the values, may have come further.
-    names = groups.drop_columns(["n", "stands_for"])
-    in_groups = np.concatenate([piece.pop(_GROUP) for piece in pieces])
-    # One measure after the other: what is put together is not needed in pieces.
-    return Grouped(
-        names,
-        in_groups,
-        {name: np.concatenate([each.pop(name) for each in pieces]) for name in measures},
-    )
+    return Grouped(groups.drop_columns(["n", "stands_for"]), of_each, told)
 
 
-def _pieces(
+def _values(
     snapshot: Snapshot,
     of: str,
     parameters: Mapping[str, object],
     measures: Sequence[str],
     groups: pa.Table,
-) -> list[dict[str, Any]]:
+) -> tuple[Ints, dict[str, Ints]]:
     stands_for = groups.column("stands_for").combine_chunks()
     few = (
         groups.num_rows <= np.iinfo(np.uint16).max
     )  # numpy sorts short integers many times as fast
 
-    def keep(batch: pa.RecordBatch) -> dict[str, Any]:
-        place = pc.fill_null(pc.index_in(batch.column("stands_for"), value_set=stands_for), 0)
-        kept = {_GROUP: place.to_numpy().astype(np.uint16 if few else np.int64)}
-        for name in measures:
-            kept[name] = pc.fill_null(batch.column(name), _UNKNOWN).to_numpy()
-        return kept
+    def read(batches: Iterator[pa.RecordBatch]) -> tuple[Ints, dict[str, Ints]]:
+        of_each = Growing(np.uint16 if few else np.int64)
+        told = {name: Growing(np.int64) for name in measures}
+        for batch in batches:
+            place = pc.index_in(batch.column("stands_for"), value_set=stands_for)
+            of_each.add(pc.fill_null(place, 0).to_numpy())
+            for name, values in told.items():
+                values.add(pc.fill_null(batch.column(name), UNKNOWN).to_numpy())
+        return of_each.whole(), {name: values.whole() for name, values in told.items()}
 
-    empty = {_GROUP: np.zeros(0, np.uint16)} | {name: np.zeros(0, np.int64) for name in measures}
-    told = snapshot.gather(f"values_of_{of}", keep, {**parameters, "measures": [*measures]})
-    return [empty, *told]
+    return snapshot.gather(f"values_of_{of}", read, {**parameters, "measures": [*measures]})

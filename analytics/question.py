@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import (
     Annotated,
     Any,
@@ -169,6 +170,7 @@ def refuse_long(rows: int, field: str) -> None:
         raise BadQuery(field, f"makes an answer of more than {MAX_ROWS:,} rows; ask for less")
 
 
+@cache
 def schema_of(row: type[Row]) -> pa.Schema:
     """The columns of the rows, as the types of their fields have them."""
     hints = get_type_hints(row)

@@ -71,8 +71,8 @@ def under_way(groups: Groups, at: Ints, begins: Ints, ends: Ints, of: Groups) ->
     Args:
         groups: The group of each moment, from 0.
         at: The moments.
-        begins: When each interval begins.
-        ends: When it ends.
+        begins: When each interval begins. Written over, for each copy of ten million takes 80 MB.
+        ends: When it ends. Written over as well.
         of: The group of each interval, from 0.
     """
     if not len(at) or not len(begins):
@@ -82,19 +82,16 @@ def under_way(groups: Groups, at: Ints, begins: Ints, ends: Ints, of: Groups) ->
     if (int(max(groups.max(), of.max())) + 1) * span >= 2**63:
         return _group_by_group(groups, at, begins, ends, of)
     # Groups are laid out one after the other on one line; what lies before is over in full.
-    moments = _on_one_line(groups, at, first, span)
-    return _between(
-        _on_one_line(of, begins, first, span), _on_one_line(of, ends, first, span), moments
-    )
+    moments = at.copy()
+    for which, times in ((groups, moments), (of, begins), (of, ends)):
+        _put_on_one_line(which, times, first, span)
+    return _between(begins, ends, moments)
 
 
-def _on_one_line(groups: Groups, times: Ints, first: int, span: int) -> Ints:
-    """In place, for each copy of ten million times takes 80 MB."""
-    line = groups.astype(np.int64)
-    line *= span
-    line += times
-    line -= first
-    return line
+def _put_on_one_line(groups: Groups, times: Ints, first: int, span: int) -> None:
+    for start in range(0, len(times), _AT_A_TIME):
+        some = slice(start, start + _AT_A_TIME)
+        times[some] += groups[some].astype(np.int64) * span - first
 
 
 def _group_by_group(

@@ -17,6 +17,7 @@ from recorder.store.log import SqlLog
 NODES = 3
 
 RUNS = 6_000
+RECEIVED_US = 1_795_414_635_647_972
 MEMORY_AT_RUNS = (11_112, 111_112)
 """A hundred thousand events, and a million."""
 
@@ -43,13 +44,20 @@ def results(rounds: int) -> Iterator[Result]:
             yield Result(name, "MiB", {"recorder": _grown_mib(url)}, {}, 1)
 
 
-def fill(database: Database, *, runs: int, nodes: int = NODES, name: str = "run") -> int:
-    """Appends complete runs of so many steps; returns how many events that is."""
+def fill(
+    database: Database,
+    *,
+    runs: int,
+    nodes: int = NODES,
+    name: str = "run",
+    at_us: int = RECEIVED_US,
+) -> int:
+    """Appends complete runs of so many steps, all received at one moment; returns how many events that is."""
     log = SqlLog(database)
     batch: list[NewEvent] = []
     events = 0
     for number in range(runs):
-        batch += _run(f"{name}-{number}", nodes)
+        batch += _run(f"{name}-{number}", nodes, at_us)
         if len(batch) >= 900 or number == runs - 1:
             log.append(batch)
             events += len(batch)
@@ -57,7 +65,7 @@ def fill(database: Database, *, runs: int, nodes: int = NODES, name: str = "run"
     return events
 
 
-def _run(request_id: str, nodes: int) -> list[NewEvent]:
+def _run(request_id: str, nodes: int, at_us: int) -> list[NewEvent]:
     opened = Opened(workflow="workflows/acme/poster", source="http", status=200)
     frames: list[tuple[EventType, bytes, str | None]] = [("opened", encode_document(opened), None)]
     for number in range(nodes):
@@ -67,7 +75,7 @@ def _run(request_id: str, nodes: int) -> list[NewEvent]:
     frames.append(("output", b'data: {"type": "output", "output": {}}\r\n\r\n', None))
     frames.append(("closed", encode_document(Closed(reason="eof")), None))
     return [
-        NewEvent(request_id, seq, kind, raw, 1_795_414_635_647_972, seq * 1_000, node)
+        NewEvent(request_id, seq, kind, raw, at_us, seq * 1_000, node)
         for seq, (kind, raw, node) in enumerate(frames)
     ]
 

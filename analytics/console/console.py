@@ -11,6 +11,7 @@ from analytics.console.feeding import supply, write_relation
 from analytics.console.pipe import hear, say
 from analytics.console.process import Watch, Worker
 from analytics.relations import Kind
+from analytics.segments.catalog import Segment
 from recorder.closing import Closing
 from recorder.errors import BadSql, SqlCancelled, SqlLimit, TooManyQueries
 
@@ -42,7 +43,8 @@ class Console(Closing):
 
         Args:
             query: The question.
-            into: Where the answer's bytes go; if this raises, they are no answer.
+            into: Where the answer's bytes go, at its end; if this raises, they are no answer. Should a segment
+                vanish or break meanwhile, the query is run once more, and what there is of the answer cut off.
             cancelled: Set it where nobody waits any more.
 
         Raises:
@@ -55,11 +57,26 @@ class Console(Closing):
         """
         if "\0" in query.sql:
             raise BadSql("the query holds a NUL")
+        start, cancelled = into.tell(), cancelled or threading.Event()
+        handed: list[Segment] = []
+        try:
+            return self._ask_once(query, into, cancelled, handed)
+        except BadSql:
+            if self._archive.are_there(handed):
+                raise
+        self._archive.tell_damage()
+        into.seek(start)
+        into.truncate()
+        return self._ask_once(query, into, cancelled, [])
+
+    def _ask_once(
+        self, query: Query, into: IO[bytes], cancelled: threading.Event, handed: list[Segment]
+    ) -> Answer:
         worker = self._begin()
         try:
-            with Watch(worker, query.limits, cancelled or threading.Event()) as watch:
+            with Watch(worker, query.limits, cancelled) as watch:
                 try:
-                    return self._converse(worker, query, into)
+                    return self._converse(worker, query, into, handed)
                 except (EOFError, BrokenPipeError):
                     raise self._closing() or watch.why() from None
         finally:
@@ -100,7 +117,9 @@ class Console(Closing):
     def _closing(self) -> SqlCancelled | None:
         return SqlCancelled() if self._closed else None
 
-    def _converse(self, worker: Worker, query: Query, into: IO[bytes]) -> Answer:
+    def _converse(
+        self, worker: Worker, query: Query, into: IO[bytes], handed: list[Segment]
+    ) -> Answer:
         try:
             say(worker.to, query)
         except OverflowError:
@@ -109,7 +128,7 @@ class Console(Closing):
             ) from None
         word = hear(worker.answers)
         if isinstance(word, Needed):
-            self._feed(worker, word.relations)
+            self._feed(worker, word.relations, handed)
         result_bytes = 0
         while True:
             if isinstance(word, bytes):
@@ -123,9 +142,10 @@ class Console(Closing):
                 return word.answer
             word = hear(worker.answers)
 
-    def _feed(self, worker: Worker, names: list[Kind]) -> None:
+    def _feed(self, worker: Worker, names: list[Kind], handed: list[Segment]) -> None:
         with supply(self._archive, names) as supplied:
             for name, source in supplied.relations.items():
+                handed += source.segments
                 say(worker.to, Supplied(name, source.files, source.not_counting))
                 write_relation(source.rest, worker.to)
                 worker.to.flush()

@@ -16,6 +16,7 @@ from analytics.relations import Kind
 from analytics.rows import Batches, batches_of
 from analytics.schema import EVENTS, RUNS, STEPS
 from analytics.segments import catalog
+from analytics.segments.catalog import Segment
 from analytics.segments.event_rows import events_of
 from analytics.segments.reading import Plan, damaged_days
 from analytics.selection import Selection
@@ -28,11 +29,13 @@ class Source(msgspec.Struct, frozen=True):
     Attributes:
         rest: Rows that are in no file; read once.
         files: Parquet files.
+        segments: What these are.
         not_counting: Runs whose rows in the files do not count.
     """
 
     rest: Batches
     files: list[str] = []
+    segments: list[Segment] = []
     not_counting: list[str] = []
 
 
@@ -69,14 +72,15 @@ def write_relation(batches: Batches, sink: IO[bytes]) -> None:
 
 
 def _source(archive: Archive, connection: Connection, planned: Plan, name: str) -> Source:
-    files = archive.files_of(planned.segments, name)
+    segments = [each for each in planned.segments if each.kind == name]
+    files = archive.files_of(segments)
     match name:
         case "runs":
             rest = (batch for which in planned.tail for batch in run_batches(connection, which))
-            return Source(Batches(RUNS, rest), files, planned.not_counting)
+            return Source(Batches(RUNS, rest), files, segments, planned.not_counting)
         case "steps":
             rest = (chunk.steps for which in planned.tail for chunk in chunks(connection, which))
-            return Source(Batches(STEPS, rest), files, planned.not_counting)
+            return Source(Batches(STEPS, rest), files, segments, planned.not_counting)
         case _:
             return _events(archive, connection)
 
@@ -98,5 +102,5 @@ def _events(archive: Archive, connection: Connection) -> Source:
     opened = dict.fromkeys(connection.execute(beyond).scalars())
     rows = events_of(connection, opened, until=listed.projected.position)
     rest = (batch for table in rows for batch in table.select(EVENTS.names).to_batches())
-    files = archive.files_of(listed.segments, "events")
-    return Source(Batches(EVENTS, rest), files, listed.superseded)
+    files = archive.files_of(listed.segments)
+    return Source(Batches(EVENTS, rest), files, listed.segments, listed.superseded)

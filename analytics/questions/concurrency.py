@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final, Literal
 
 import msgspec
 import numpy as np
@@ -11,8 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
+from analytics.grouped import UNKNOWN, Grouped
+from analytics.growing import Growing
 from analytics.moments import LENGTHS_US, At, Bucket, edges
-from analytics.quantiles import percentile_rows
+from analytics.quantiles import rows_of_values
 from analytics.question import (
     Answer,
     Asked,
@@ -26,6 +29,9 @@ from analytics.questions.latency import Confidence, Percentiles
 from analytics.selection import Selection
 from analytics.sweeping import Ints, levels, under_way
 from recorder.events import lift
+
+_RANGES: Final = 64
+"""More than there are ranges of loads."""
 
 
 class ConcurrencyRow(Row):
@@ -138,29 +144,40 @@ class Load(Question):
 
     def answer(self, asked: Asked) -> pa.Table:
         """See `Question.answer`."""
-        loads, apps = self._loads(asked)
-        with asked.snapshot.lent("loads", loads), asked.snapshot.lent("apps", apps):
-            groups = asked.snapshot.ask("latency_by_load")
-        refuse_long(groups.num_rows * len(self.percentiles), "percentiles")
-        rows = percentile_rows(groups, "values_us", self.percentiles, self.confidence)
-        low, high = _range(rows.column("load").to_numpy().astype(np.int64))
-        rows = rows.append_column("others_from", pa.array(low))
-        rows = rows.append_column("others_to", pa.array(high))
+        grouped = self._by_load(asked)
+        refuse_long(grouped.groups.num_rows * len(self.percentiles), "percentiles")
+        values = grouped.values("value_us")
+        rows = rows_of_values(grouped.groups, values, self.percentiles, self.confidence)
         rows = rows.sort_by([("app", "ascending"), ("others_from", "ascending")])
         return columns_of(LoadRow, rows)
 
-    def _loads(self, asked: Asked) -> tuple[pa.Table, pa.Table]:
-        """The measured steps, each with the range its load is in; and the apps."""
-        steps = self._steps(asked)
-        if self.count == "steps":
-            others = under_way(steps.app, steps.begin_us, steps.begin_us, steps.end_us, steps.app)
-            others -= steps.end_us > steps.begin_us  # itself
-        else:
-            others = np.maximum(_runs_under_way(asked, steps.begin_us) - 1, 0)  # its own
-        loads = {"app": steps.app, "load": _exponent(others), "value_us": steps.value_us}
-        return pa.table(loads).filter(pc.field("value_us").is_valid()), steps.apps
+    def _by_load(self, asked: Asked) -> Grouped:
+        """The values of the measured steps, by app and by the range their load is in."""
+        work, steps = self._steps(asked)
+        load = _exponent(self._others(asked, work, steps.app))
+        del work  # of ten million steps 160 MB, which are wanted for what comes
+        place = steps.app * np.int32(_RANGES) + (load + np.int8(1))
+        known = place[steps.value_us != UNKNOWN]
+        counts = np.bincount(known, minlength=len(steps.apps) * _RANGES)
+        told = np.flatnonzero(counts)
+        low, high = _range(told % _RANGES - 1)
+        app = steps.apps.take(pa.array(told // _RANGES))
+        groups = pa.table({"app": app, "others_from": low, "others_to": high})
+        # What is in a place where no value is known may go to any group.
+        few = np.uint16 if len(told) <= np.iinfo(np.uint16).max else np.int64
+        of = np.maximum(np.cumsum(counts > 0) - 1, 0).astype(few)[place]
+        return Grouped(groups, of, {"value_us": steps.value_us})
 
-    def _steps(self, asked: Asked) -> _Steps:
+    def _others(self, asked: Asked, work: _Work, app: NDArray[np.int32]) -> NDArray[np.int32]:
+        """How many others are at work at the submit of each; the times are used up."""
+        if self.count == "runs":
+            return np.maximum(_runs_under_way(asked, work.begins_us) - 1, 0)  # its own
+        itself = work.ends_us > work.begins_us
+        others = under_way(app, work.begins_us, work.begins_us, work.ends_us, app)
+        others -= itself
+        return others
+
+    def _steps(self, asked: Asked) -> tuple[_Work, _Steps]:
         parameters = {
             "now_us": asked.now_us,
             "measure": f"{self.measure}_us",
@@ -169,44 +186,30 @@ class Load(Question):
         }
         hashes: dict[int, int] = {}
 
-        def keep(batch: pa.RecordBatch) -> tuple[Any, ...]:
-            apps = batch.column("app").dictionary_encode()
-            codes = [hashes.setdefault(one, len(hashes)) for one in apps.dictionary.to_pylist()]
-            app = np.array(codes, np.int32)[apps.indices.to_numpy()]
-            # Copies, or each would keep its whole batch.
-            begins, ends = (batch.column(of).to_numpy().copy() for of in ("begin_us", "end_us"))
-            values = batch.column("value_us").copy_to(pa.default_cpu_memory_manager())
-            return begins, ends, app, values
+        def read(batches: Iterator[pa.RecordBatch]) -> tuple[_Work, NDArray[np.int32], Ints]:
+            begins, ends, values = Growing(np.int64), Growing(np.int64), Growing(np.int64)
+            apps = Growing(np.int32)
+            for batch in batches:
+                begins.add(batch.column("begin_us").to_numpy())
+                ends.add(batch.column("end_us").to_numpy())
+                values.add(pc.fill_null(batch.column("value_us"), UNKNOWN).to_numpy())
+                app = batch.column("app").dictionary_encode()
+                codes = [hashes.setdefault(one, len(hashes)) for one in app.dictionary.to_pylist()]
+                apps.add(np.array(codes, np.int32)[app.indices.to_numpy()])
+            return _Work(begins.whole(), ends.whole()), apps.whole(), values.whole()
 
-        kept = asked.snapshot.gather("steps_under_load", keep, parameters)
-        begins, ends, apps, values = (
-            map(list, zip(*kept, strict=True)) if kept else ([], [], [], [])
-        )
-        del kept
-        return _Steps(
-            _joined(begins, np.int64),
-            _joined(ends, np.int64),
-            _joined(apps, np.int32),
-            pa.chunked_array(values, pa.int64()),
-            pa.table({"app": range(len(hashes)), "hash": pa.array(hashes, pa.uint64())}),
-        )
-
-
-def _joined(parts: list[Any], kind: type[np.integer[Any]]) -> Any:
-    """One array of all; the parts are let go at once, for together they are most of the memory."""
-    whole = np.concatenate([np.zeros(0, kind), *parts])
-    parts.clear()
-    return whole
+        work, app, values = asked.snapshot.gather("steps_under_load", read, parameters)
+        names = asked.snapshot.ask_shortly("apps_of_steps")
+        place = pc.index_in(pa.array(hashes, pa.uint64()), value_set=names.column("hash"))
+        return work, _Steps(app, values, names.column("app").take(place))
 
 
 class _Steps(msgspec.Struct, frozen=True):
-    """Steps at work; `value_us` is NULL for those not to be measured, `apps` has the hash of each app."""
+    """Steps at work; `value_us` is `UNKNOWN` for those not to be measured, `app` the place of each in `apps`."""
 
-    begin_us: Ints
-    end_us: Ints
     app: NDArray[np.int32]
-    value_us: pa.ChunkedArray
-    apps: pa.Table
+    value_us: Ints
+    apps: pa.ChunkedArray
 
 
 class _Work(msgspec.Struct, frozen=True):
@@ -217,22 +220,21 @@ class _Work(msgspec.Struct, frozen=True):
 
 
 def _at_work(asked: Asked, of: str) -> _Work:
-    def keep(batch: pa.RecordBatch) -> tuple[Ints, Ints]:
-        return batch.column("begin_us").to_numpy(), batch.column("end_us").to_numpy()
+    def read(batches: Iterator[pa.RecordBatch]) -> _Work:
+        begins, ends = Growing(np.int64), Growing(np.int64)
+        for batch in batches:
+            begins.add(batch.column("begin_us").to_numpy())
+            ends.add(batch.column("end_us").to_numpy())
+        return _Work(begins.whole(), ends.whole())
 
-    kept = asked.snapshot.gather(f"{of}_at_work", keep, {"now_us": asked.now_us})
-    begins, ends = ([each[column] for each in kept] for column in (0, 1))
-    del kept
-    return _Work(_joined(begins, np.int64), _joined(ends, np.int64))
+    return asked.snapshot.gather(f"{of}_at_work", read, {"now_us": asked.now_us})
 
 
 def _runs_under_way(asked: Asked, at: Ints) -> NDArray[np.int32]:
-    runs = asked.snapshot.ask("runs_at_work", {"now_us": asked.now_us})
-    begins, ends = runs.column("begin_us").to_numpy(), runs.column("end_us").to_numpy()
+    runs = _at_work(asked, "runs")
     none = np.zeros(1, np.int32)
-    return under_way(
-        np.broadcast_to(none, len(at)), at, begins, ends, np.broadcast_to(none, len(begins))
-    )
+    of_moments, of_runs = (np.broadcast_to(none, len(each)) for each in (at, runs.begins_us))
+    return under_way(of_moments, at, runs.begins_us, runs.ends_us, of_runs)
 
 
 def _exponent(others: NDArray[np.int32]) -> NDArray[np.int8]:

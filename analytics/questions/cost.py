@@ -110,14 +110,15 @@ class Cost(Question):
         return columns_of(CostRow, table.append_column("currency", currency))
 
     def _costs(self, snapshot: Snapshot, units: list[str]) -> pa.Table:
-        parameters: dict[str, object] = {
-            "by": [_COLUMNS[name] for name in self.by] or ["whole"],
-            "limit": self.limit,
-            "every_run": "run" not in self.by,
-            "units": units,
-        }
         candidates = _NO_RUNS
         if "run" in self.by:
             candidates = snapshot.ask_shortly("dearest_runs", {"limit": self.limit})
+        parameters = {
+            "by": [_COLUMNS[name] for name in self.by] or ["whole"],
+            "limit": self.limit,
+            # Where fewer runs have a price than are asked for, others make up the rest.
+            "every_run": candidates.num_rows < self.limit,
+            "units": units,
+        }
         with snapshot.lent("candidates", candidates):
             return snapshot.ask_shortly("cost", parameters)

@@ -17,22 +17,14 @@
 --             to be as large as the first. inference_second and duration_second: its inference_us and
 --             duration_us. Quantities are summed as whole numbers (of millionths) and priced then, in
 --             decimals all the way.
-WITH counted AS (
-    -- Two branches, of which the one that does not go is never read; an OR would read every run's id.
-    SELECT * FROM steps WHERE $every_run
-    UNION ALL
-    SELECT * FROM steps
-    WHERE NOT $every_run AND hash(request_id) IN (SELECT run FROM candidates)
-),
-quantities AS (
+WITH quantities AS (
     SELECT
-        COLUMNS(lambda name: list_contains($by::VARCHAR[], name)),
-        priced_app,
+        COLUMNS(lambda name: name = 'app' OR list_contains($by::VARCHAR[], name)),
         count(*) AS steps,
         sum(images) AS image,
         count(images) AS image_n,
-        sum(images * pixels::HUGEINT) AS megapixel,
-        count(pixels) FILTER (WHERE images IS NOT NULL) AS megapixel_n,
+        sum(pixels) AS megapixel,
+        count(pixels) AS megapixel_n,
         sum(inference_us) AS inference_second,
         count(inference_us) AS inference_second_n,
         sum(duration_us) AS duration_second,
@@ -44,21 +36,19 @@ quantities AS (
             date_trunc('day', opened_at) AS day,
             request_id,
             0 AS whole,
-            app_id AS priced_app,
+            CASE WHEN list_contains($units::VARCHAR[], 'image') THEN images END AS images,
             CASE
-                WHEN list_has_any($units::VARCHAR[], ['image', 'megapixel']) THEN images
-            END AS images,
-            CASE
-                WHEN list_contains($units::VARCHAR[], 'megapixel') THEN image_width * image_height
-            END AS pixels,  -- sides are below 2^31
+                WHEN list_contains($units::VARCHAR[], 'megapixel')
+                THEN images * (image_width * image_height)::HUGEINT  -- sides are below 2^31
+            END AS pixels,
             CASE
                 WHEN list_contains($units::VARCHAR[], 'inference_second') THEN inference_us
             END AS inference_us,
             CASE
                 WHEN list_contains($units::VARCHAR[], 'duration_second') THEN duration_us
             END AS duration_us
-        FROM counted
-        WHERE status = 'completed'
+        FROM steps
+        WHERE status = 'completed' AND ($every_run OR hash(request_id) IN (SELECT run FROM candidates))
     )
     GROUP BY ALL
 ),
@@ -81,12 +71,11 @@ charged AS (
             WHEN 'duration_second' THEN duration_second_n
         END AS known
     FROM quantities
-    LEFT JOIN prices ON prices.app = priced_app
+    LEFT JOIN prices ON prices.app = quantities.app
 ),
 of_app AS (
     SELECT
-        COLUMNS(lambda name: list_contains($by::VARCHAR[], name)),
-        priced_app,
+        COLUMNS(lambda name: name = 'app' OR list_contains($by::VARCHAR[], name)),
         any_value(steps) AS steps,
         sum(
             CASE WHEN known > 0 THEN

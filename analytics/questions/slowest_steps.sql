@@ -7,16 +7,6 @@
 --             duration_us, inference_us, overhead_us
 --             link   where the HTTP service has its run
 -- The last of the longest durations first: reading that column alone takes a fraction of the rest.
-WITH longest AS MATERIALIZED (
-    SELECT min(duration_us) AS least_us
-    FROM (
-        SELECT duration_us
-        FROM steps
-        WHERE duration_us IS NOT NULL
-        ORDER BY duration_us DESC
-        LIMIT $limit
-    )
-)
 SELECT
     request_id,
     workflow,
@@ -30,6 +20,9 @@ SELECT
     overhead_us,
     '/api/v1/runs/' || url_encode(request_id) AS link
 FROM steps
-WHERE duration_us >= (SELECT least_us FROM longest)
+WHERE duration_us >= (
+    SELECT min(duration_us)
+    FROM (SELECT duration_us FROM steps WHERE duration_us IS NOT NULL ORDER BY duration_us DESC LIMIT $limit)
+)
 ORDER BY duration_us DESC, opened_at, request_id, node_id, attempt
 LIMIT $limit

@@ -379,3 +379,54 @@ def test_what_is_in_segments_is_read_from_there_and_the_rest_beside_it(
             ):
                 with pytest.raises(BadSql, match="disabled by configuration"):
                     told(console, sql)
+
+
+class Losing(LocalFolder):
+    """A folder in which a file vanishes or breaks once it has been named, so many times."""
+
+    def __init__(self, root: Path, harm: Callable[[Path], object], times: int) -> None:
+        super().__init__(root)
+        self.harm, self.times = harm, times
+
+    def local(self, name: str) -> str:
+        path = super().local(name)
+        if self.times:
+            self.times -= 1
+            self.harm(Path(path))
+        return path
+
+
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["vanishes", "breaks"]
+)
+def test_a_query_whose_file_goes_while_it_runs_is_asked_once_more(
+    sqlite_rec: Recorder, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    sqlite_rec.log.append(one_step_run("run-1"))
+    sqlite_rec.projector.catch_up()
+    folder = Losing(tmp_path, harm, times=0)
+    with Archive(sqlite_rec.database, folder) as archive, Console(archive) as console:
+        for exporter in archive.exporters():
+            exporter.catch_up()
+        told_of_damage: list[bool] = []
+        archive.on_damage(lambda: told_of_damage.append(True))
+        folder.times = 1
+        assert rows(console, "SELECT request_id FROM runs") == [["run-1"]]
+        assert told_of_damage
+
+
+def test_a_mistake_stays_one_though_a_file_goes_as_well(
+    sqlite_rec: Recorder, tmp_path: Path
+) -> None:
+    sqlite_rec.log.append(one_step_run("run-1"))
+    sqlite_rec.projector.catch_up()
+    folder = Losing(tmp_path, Path.unlink, times=0)
+    with Archive(sqlite_rec.database, folder) as archive, Console(archive) as console:
+        for exporter in archive.exporters():
+            exporter.catch_up()
+        folder.times = 1
+        into = io.BytesIO()
+        with pytest.raises(BadSql, match="Could not convert string 'run-1'"):
+            console.ask(Query(sql="SELECT request_id::INTEGER FROM runs"), into)
+        with pytest.raises(BadSql, match='Referenced column "nothing" not found'):
+            console.ask(Query(sql="SELECT nothing FROM runs"), into)

@@ -235,6 +235,25 @@ def test_nothing_is_guessed_and_nothing_is_silently_free() -> None:
     assert ask(Cost(), prices=table) == ask(Cost(by=["run"]), prices=table) == []
 
 
+def test_the_dearest_runs_come_before_those_without_a_cost() -> None:
+    steps = [
+        image("unpriced", app_id="other"),
+        image("unknown", images=None),
+        image("free", images=0),
+        image("dear"),
+    ]
+    table = prices(**{"fal-ai/app": {"per": "image", "price": "0.003"}})
+
+    def told(limit: int) -> list[str]:
+        return [
+            row["request_id"]
+            for row in ask(Cost(by=["run"], limit=limit), steps=steps, prices=table)
+        ]
+
+    assert told(4) == ["dear", "free", "unknown", "unpriced"]
+    assert [told(limit) for limit in (1, 2, 3)] == [told(4)[:limit] for limit in (1, 2, 3)]
+
+
 def test_costs_are_told_by_workflow_and_day() -> None:
     steps = [
         image("a"),

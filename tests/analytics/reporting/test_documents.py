@@ -110,7 +110,11 @@ def test_html_asks_nobody_for_anything_and_says_what_it_shows(composed: Composed
     charts = page.tags.count("figure")
     assert (charts, page.tags.count("figcaption"), page.tags.count("desc")) == (3, 3, 3)
     assert page.tags.count("caption") == page.tags.count("table") > 4
-    assert "@media print" in document
+    in_print = document.partition("@media print")[2].partition("</style>")[0]
+    # No chart and no row is cut by a page's end, heads of tables repeat, and nothing is announced on the page before.
+    assert "figure, tr, thead { break-inside: avoid; }" in in_print
+    assert "thead { display: table-header-group; }" in in_print
+    assert "h2, h2 + p, caption, thead { break-after: avoid; }" in in_print
     assert "prefers-color-scheme: dark" in document
     words = " ".join(" ".join(page.shown).split())
     for heading in ("Throughput", "Percentiles", "Errors", "Where the time goes", "Slowest runs"):

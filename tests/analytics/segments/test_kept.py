@@ -113,3 +113,11 @@ def test_duckdb_is_opened_anew_at_times(
     for number in range(5):
         on_sqlite.append(step(f"run-{number}"))
         assert_nothing_is_old(on_sqlite)
+
+
+def test_footers_of_segments_are_read_once(on_sqlite: Segmented) -> None:
+    with snapshot(on_sqlite.archive, Selection()) as opened:
+        [row] = opened._connection.sql(
+            "SELECT current_setting('parquet_metadata_cache')"
+        ).fetchall()
+    assert row == (True,)

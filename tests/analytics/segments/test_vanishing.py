@@ -100,7 +100,7 @@ def test_an_answer_of_pieces_is_whole_whenever_files_vanish(
     with read_little_by_little(days) as opened:
         if after_pieces == 0:
             harm(days, how)
-        found = opened.gather("runs", keep)
+        found = opened.gather("runs", lambda pieces: list(map(keep, pieces)))
         # A file that is open already can be read on, though it has vanished.
         assert opened.as_of_position > 0 or after_pieces
     whole = sorted(f"run-{day}" for day in range(MANY_DAYS))
