@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import uuid
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -207,7 +207,7 @@ class Proxy:
             HostRefused: No token is asked for, and it calls us by a name that is not ours.
         """
         given: headers.Pairs = scope["headers"]
-        if not self._settings.inject_key or headers.get(given, b"authorization") is not None:
+        if not self._settings.inject_key or _has_own_key(given, target):
             return
         token = self._settings.token
         if token is not None:
@@ -224,6 +224,14 @@ class Proxy:
             return None
         base = self._settings.public_url or _own_url(scope)
         return Rewriting(self._queue_url, f"{base.rstrip('/')}{path}")
+
+
+def _has_own_key(given: headers.Pairs, target: Target) -> bool:
+    """Whether a client brings a key of its own, in a header or in the query, whatever that is worth."""
+    if headers.get(given, b"authorization") is not None:
+        return True
+    query = target.path.partition("?")[2]
+    return any(name == "fal_jwt_token" for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def _named_target(given: headers.Pairs) -> str:

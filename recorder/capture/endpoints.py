@@ -1,8 +1,8 @@
 """What a request to fal is: a run, a question about a queued run, or something else.
 
 By fal's protocol: `POST {run host}/{app}` runs and waits, `…/stream` streams; `POST {queue host}/{app}`
-submits, and `{queue host}/{app}/requests/{id}[/status[/stream]|/cancel]` asks about it. The app of a
-workflow is `workflows/{owner}/{name}`, or `workflows/execute` with the definition in the body.
+submits, and `{queue host}/{app}/requests/{id}[/response|/status[/stream]|/cancel]` asks about it: the result
+has two addresses. What else is below `requests/{id}` begins no run either. The app of a workflow is `workflows/{owner}/{name}`, or `workflows/execute` with the definition in the body.
 
 fal's JavaScript client takes any method for all three, and puts the input of a GET into the query. Whether
 fal runs anything by it shows in the answer, so such a request counts as one that costs money.
@@ -23,11 +23,12 @@ Kind = Literal["stream", "call", "submit", "status", "status_stream", "result", 
 Host = Literal["run", "queue", "other"]
 
 _QUEUED: Final = re.compile(
-    r"(?P<app>[^?]+?)/requests/(?P<id>[^/?]+)(?P<what>/status/stream|/status|/cancel)?/?"
+    r"(?P<app>[^/]+/.+?)/requests/(?P<id>[^/]+)(?P<what>/.+)?"  # an app has two parts and more
 )
 _RUNNING: Final = frozenset({"POST", "GET", "PUT", "PATCH"})
 _ASKED: Final[dict[tuple[str, str | None], Kind]] = {
     ("GET", None): "result",
+    ("GET", "/response"): "result",
     ("GET", "/status"): "status",
     ("GET", "/status/stream"): "status_stream",
     ("PUT", "/cancel"): "cancel",

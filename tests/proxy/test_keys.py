@@ -80,6 +80,16 @@ def test_a_clients_own_key_goes_as_it_is_and_ours_stays(guarded: Stage, value: s
 
 
 @pytest.mark.parametrize(
+    "query", ["?fal_jwt_token=theirs", "?a=1&fal%5Fjwt%5Ftoken=", "?fal_jwt_token"]
+)
+def test_a_clients_own_token_in_the_query_is_a_key_too(guarded: Stage, query: str) -> None:
+    guarded.upstream.answer(sized(fresh_id(), b"{}"))
+    assert guarded.through(STREAM + query).status == 200
+    assert by_server_proxy(guarded, f"https://fal.run{CALL}{query}").status == 200
+    assert shown(guarded.upstream) == []
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         [],

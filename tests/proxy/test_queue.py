@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recorder.capture import MAX_PART_BYTES
+from recorder.capture import MAX_PART_BYTES, endpoint_of
 from recorder.documents import Exchange, as_bytes
 from tests.proxy.asking import Reply, ask
 from tests.proxy.stage import SERVER_PROXY, Stage, staged
@@ -46,9 +46,11 @@ class Queued:
         self.stage.upstream.answer(sized(self.request_id, body))
         return self.stage.through(f"{self.path}/status{query}", method="GET", body=b"")
 
-    def result(self, body: bytes = b'{"images": []}', status: str = "200 OK") -> Reply:
+    def result(
+        self, body: bytes = b'{"images": []}', status: str = "200 OK", at: str = ""
+    ) -> Reply:
         self.stage.upstream.answer(sized(self.request_id, body, status=status))
-        return self.stage.through(self.path, method="GET", body=b"")
+        return self.stage.through(f"{self.path}{at}", method="GET", body=b"")
 
     def cancel(self, status: str = "202 Accepted") -> Reply:
         self.stage.upstream.answer(sized(self.request_id, b"{}", status=status))
@@ -87,6 +89,29 @@ def test_a_run_is_followed_from_its_submit_to_its_result(queued: Queued) -> None
     assert run.queue.started_us is not None
     assert run.queue.completed_us is not None
     assert 0 < run.queue.started_us < run.queue.completed_us == run.duration_us
+
+
+@pytest.mark.parametrize("at", ["", "/response", "/response/"])
+def test_the_result_has_two_addresses(queued: Queued, at: str) -> None:
+    queued.submit()
+    queued.result(at=at)
+    assert queued.asked() == [("submit", 200), ("result", 200)]
+    assert queued.stage.run(queued.request_id).close_reason == "eof"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize("at", ["/logs", "/status/other", "/response/more"])
+def test_what_else_is_asked_about_a_run_begins_none(queued: Queued, method: str, at: str) -> None:
+    queued.submit()
+    queued.stage.upstream.answer(sized(queued.request_id, b"{}"))
+    assert queued.stage.through(f"{queued.path}{at}", method=method, body=b"").status == 200
+    queued.result()
+    assert queued.asked() == [("submit", 200), ("result", 200)]
+    assert queued.stage.run(queued.request_id).status == "completed"
+
+
+def test_an_owner_may_be_called_requests() -> None:
+    assert endpoint_of("POST", "/workflows/requests/poster", "queue").kind == "submit"
 
 
 def test_a_status_that_says_nothing_new_is_recorded_once(queued: Queued) -> None:
