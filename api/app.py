@@ -18,6 +18,7 @@ from api.hosts import NamedHosts, hosts_of
 from api.metrics import Metrics
 from api.middleware import EncodedRunPaths, LastResort
 from api.proxy.app import Proxy, is_for_proxy
+from api.proxy.client import CONNECTION, HeardConnection
 from api.reading import Service
 from api.routes import (
     analytics,
@@ -72,6 +73,8 @@ class _App(FastAPI):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and CONNECTION not in scope.setdefault("extensions", {}):
+            scope["extensions"][CONNECTION] = HeardConnection(receive)  # not our server
         if scope["type"] == "http" and is_for_proxy(scope["path"]):
             await self.state.before(scope, receive, send)
         else:

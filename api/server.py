@@ -154,6 +154,7 @@ class _Protocol(HttpToolsProtocol):
     It is the `Connection` itself.
     """
 
+    tells_ends_apart = True
     _on_lost: Callable[[], None] | None = None
     _is_lost = False
 
@@ -183,6 +184,9 @@ class _Protocol(HttpToolsProtocol):
         self.flow.resume_reading()  # paused by a long body; its client's leaving is read as well
         if self._is_lost:
             on_lost()
+
+    def cut(self) -> None:
+        self.transport.close()
 
 
 def _protocol(patience_s: float) -> type[asyncio.Protocol]:

@@ -15,22 +15,51 @@ from api.proxy.headers import Pairs
 _log = logging.getLogger("api.proxy")
 
 CONNECTION = "recorder.connection"
-"""The ASGI extension under which our server offers the client's `Connection`."""
+"""The ASGI extension under which the client's `Connection` stands: our server's, else a `HeardConnection`."""
 
 
 class Connection(Protocol):
-    """A client's connection, as our server has it.
-
-    To wait in `receive` for the client to leave takes a task of each request: a tenth of a new stream's time.
+    """A client's connection.
 
     Attributes:
-        transport: What it is written to.
+        tells_ends_apart: Whether a loss it tells of while an answer ends is one.
     """
 
-    transport: asyncio.Transport
+    tells_ends_apart: bool
 
     def watch(self, on_lost: Callable[[], None] | None) -> None:
         """Has it called once if the connection is lost, at once if it is already; None to call nobody."""
+
+    def cut(self) -> None:
+        """Closes it in the middle of an answer, if that is to be had."""
+
+
+class HeardConnection:
+    """What any ASGI server tells of a client's connection, once the request's body was read.
+
+    It takes a task of each request, a tenth of a new stream's time. An answer that is not ended is cut by the
+    server itself.
+    """
+
+    tells_ends_apart = False  # what has been answered is reported as gone
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._listening: asyncio.Future[None] | None = None
+
+    def watch(self, on_lost: Callable[[], None] | None) -> None:
+        """See `Connection.watch`."""
+        if self._listening is not None:
+            self._listening.cancel()
+        self._listening = None if on_lost is None else asyncio.ensure_future(self._listen(on_lost))
+
+    def cut(self) -> None:
+        """See `Connection.cut`."""
+
+    async def _listen(self, on_lost: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        on_lost()
 
 
 async def read_body(receive: Receive, *, limit_bytes: int, timeout_s: float) -> bytes:
@@ -72,7 +101,7 @@ class Client:
     """Somebody who waits for an answer, until they leave. Use it as a context manager.
 
     Args:
-        scope: Of the request, with our server's `CONNECTION`.
+        scope: Of the request, with a `CONNECTION`.
         send: The same.
         on_left: Called once if the client leaves before its answer is whole.
 
@@ -110,13 +139,15 @@ class Client:
     async def end(self, rest: bytes = b"") -> None:
         """Ends the answer as it should."""
         self.has_ended = True
+        if not self._connection.tells_ends_apart:
+            self._look_away()
         await self._tell({"type": "http.response.body", "body": rest, "more_body": False})
         self._look_away()
 
     async def break_off(self) -> None:
         """Ends the answer in its middle, so that the client sees a cut as one."""
         self._look_away()
-        self._connection.transport.close()
+        self._connection.cut()
         await asyncio.sleep(0)  # lets the server notice, which would complain otherwise
 
     async def _tell(self, message: Message) -> None:

@@ -238,6 +238,8 @@ class TestWhereHangingUpIsConfigured:
 class LosableConnection:
     """A connection that is lost when a test says so."""
 
+    tells_ends_apart = True
+
     def __init__(self) -> None:
         self._on_lost: Callable[[], None] | None = None
 
