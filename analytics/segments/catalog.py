@@ -79,7 +79,8 @@ class Listed(msgspec.Struct, frozen=True):
         exported: Closed runs up to here are in segments; at position 0 none are.
         segments: The files; none at position 0.
         superseded: Runs that stand in a segment and have changed since; their rows there do not count.
-        erased: Runs that lost frames since they were put into segments, and how often this was noted.
+        erased: Runs that lost frames since their events were put into segments, and how often this was noted; none
+            where the set is not of events.
     """
 
     projected: Checkpoint
@@ -100,10 +101,15 @@ def read_listed(connection: Connection, columns: Columns) -> Listed:
         return Listed(projected, Checkpoint(projected.generation, 0), [], [], {})
     query = select(*_FIELDS).where(segments.c.kind.in_(columns.kinds), segments.c.state == "live")
     listed = [Segment(*row) for row in connection.execute(query.order_by(segments.c.name))]
-    noted = connection.execute(select(erased_runs.c.request_id, erased_runs.c.times))
-    erased = {request_id: times for request_id, times in noted}  # noqa: C416  # rows are no pairs to dict()
+    # Who holds no frames must not take a note off that is for those who do.
+    erased = _read_erased(connection) if "events" in columns.kinds else {}
     superseded = _superseded(connection, exported)
     return Listed(projected, exported, listed, superseded, erased)
+
+
+def _read_erased(connection: Connection) -> dict[str, int]:
+    noted = connection.execute(select(erased_runs.c.request_id, erased_runs.c.times))
+    return {request_id: times for request_id, times in noted}  # noqa: C416  # rows are no pairs to dict()
 
 
 class Mark(NamedTuple):

@@ -57,9 +57,6 @@ class Exporter:
         grace_s: See `GRACE_S`.
         polite_s: See `POLITE_S`; 0 takes over from whoever is at work.
         round_rows: See `ROUND_ROWS`.
-
-    Attributes:
-        holds_frames: Whether what is erased has to vanish from the files.
     """
 
     def __init__(
@@ -76,7 +73,6 @@ class Exporter:
         self._database = database
         self._folder = folder
         self._columns = columns
-        self.holds_frames = columns is catalog.EVENTS
         self._now_us = now_us
         self._grace_us = int(grace_s * 1_000_000)
         self._polite_us = int(polite_s * 1_000_000)
@@ -221,7 +217,7 @@ class Exporter:
             days |= damaged
         if listed.superseded:
             days |= self._days_that_hold(listed)
-        if self.holds_frames and listed.erased:
+        if listed.erased:
             days |= set(days_of(connection, listed, list(listed.erased)).values())
         return min(days, default=None)
 

@@ -112,7 +112,7 @@ class Worker:
 def _waiting(exporter: Exporter) -> int:
     """How many events the segments are behind; as good as many where something was erased."""
     listed = exporter.listed()
-    if listed.erased and exporter.holds_frames:
+    if listed.erased:
         return MANY_EVENTS
     return listed.projected.position - listed.exported.position
 

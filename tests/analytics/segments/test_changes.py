@@ -104,6 +104,20 @@ def test_erased_frames_vanish_from_answers_at_once_and_from_files_with_the_next_
     assert [frame for frame in frames if frame is not None and secret in frame] == []
 
 
+def test_an_erased_frame_stays_away_though_runs_and_steps_are_exported_before_events(
+    segmented: Segmented, raw: RawDatabase
+) -> None:
+    segmented.append(step("a"))
+    segmented.export(events=True)
+    erase(raw, "a")
+    segmented.append(step("b"))
+    segmented.export()
+    assert segmented.told() == segmented.told_by_sql()
+    segmented.export(events=True)
+    assert raw.execute("SELECT * FROM erased_runs") == []
+    assert segmented.told() == segmented.told_by_sql()
+
+
 def test_an_erasure_while_a_round_is_under_way_is_not_forgotten(
     segmented: Segmented, raw: RawDatabase
 ) -> None:
