@@ -9,7 +9,7 @@ folding in any batches gives the same state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -33,7 +33,7 @@ from recorder.inputs import digest
 from recorder.projections.failures import read_failure, refused_body
 from recorder.projections.outputs import NO_FACTS, Facts, read_output
 from recorder.projections.queue import Queue, tell
-from recorder.projections.state import Run, RunStatus, new_run
+from recorder.projections.state import Run, RunStatus, new_run, status_at_close
 from recorder.projections.steps import Failure, Step, StepKey, StepStatus, StepsUnderWay
 
 __all__ = ["Run", "RunStatus", "evolve", "fold", "new_run", "steps_told_of"]
@@ -320,7 +320,7 @@ class _Folding:
             return "completed"
         if self.queue is not None and self.queue.cancel_requested:
             return "cancelled"
-        return _status_at_close(reason)
+        return status_at_close(reason)
 
     def _ended(self, step: Step) -> Step:
         """A step still running when the run is closed; an app called by itself ends with its run."""
@@ -372,14 +372,11 @@ class _Folding:
             # Whoever sends events in may have no monotonic clock; no duration is negative all the same.
             finished_us = max(finished_us, step.submitted_us)
         self.steps.put(
-            Step(
-                node_id=step.node_id,
-                attempt=step.attempt,
-                first_seq=step.first_seq,
+            msgspec.structs.replace(
+                step,
                 app_id=step.app_id or logged.app_id,
                 step_request_id=step.step_request_id or logged.step_request_id,
                 status=status,
-                submitted_us=step.submitted_us,
                 finished_us=finished_us,
                 inference_us=inference_us,
                 facts=facts,
@@ -409,15 +406,3 @@ class _Folding:
         Answer: _answer,
         Unrecognised: _unrecognised,
     }
-
-
-def _status_at_close(reason: CloseReason) -> RunStatus:
-    match reason:
-        case "client_gone":
-            return "cancelled"
-        case "refused":
-            return "failed"
-        case "eof" | "cut" | "timeout" | "recorder_lost" | "error":
-            return "interrupted"
-        case _:
-            assert_never(reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Literal
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -76,3 +76,16 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 def new_run(request_id: str) -> Run:
     """The state before any event."""
     return Run(request_id=request_id)
+
+
+def status_at_close(reason: CloseReason) -> RunStatus:
+    """What becomes of a run that was still running when its stream ended so."""
+    match reason:
+        case "client_gone":
+            return "cancelled"
+        case "refused":
+            return "failed"
+        case "eof" | "cut" | "timeout" | "recorder_lost" | "error":
+            return "interrupted"
+        case _:
+            assert_never(reason)

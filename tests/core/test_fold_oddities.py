@@ -7,6 +7,7 @@ import re
 import msgspec
 import pytest
 
+from recorder.events import Event
 from recorder.projections.queue import Queue, tell
 from recorder.projections.runs import fold, new_run
 from recorder.projections.steps import Failure
@@ -46,8 +47,11 @@ def test_an_error_without_a_submit_has_an_unknown_start_too() -> None:
 
 def test_times_that_go_back_make_no_negative_duration() -> None:
     """Those who send events in say themselves how much time had passed."""
-    happened = enumerate([OPENED, submit("a"), completion("a")])
-    sent = [new_event("run-1", seq, what, elapsed_us=(9 - seq) * STEP_US) for seq, what in happened]
+    happened: list[Event | bytes] = [OPENED, submit("a"), completion("a")]
+    sent = [
+        new_event("run-1", seq, what, elapsed_us=(9 - seq) * STEP_US)
+        for seq, what in enumerate(happened)
+    ]
     [step] = fold(new_run("run-1"), logged(sent)).ordered_steps()
     assert (step.submitted_us, step.duration_us) == (8 * STEP_US, 0)
 
