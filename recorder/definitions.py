@@ -222,6 +222,7 @@ def inline_definition(body: bytes) -> bytes | None:
     """
     try:
         given = bytes(_decode_request(body).workflow)
+        given.decode()  # within strings the decoder takes any bytes, and it is answered as JSON
     except (ValueError, RecursionError):  # no JSON
         return None
     if not given.startswith(b"{") or len(given) > MAX_BYTES:

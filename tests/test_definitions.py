@@ -105,8 +105,19 @@ class TestBroughtAlong:
             b"\xff",
             b"[" * 100_000,
             b'{"a": "%b"}' % (b"x" * MAX_BYTES),
+            b'{"a": "\xff"}',
         ],
-        ids=["none", "null", "text", "list", "no JSON", "no text", "too deep", "too long"],
+        ids=[
+            "none",
+            "null",
+            "text",
+            "list",
+            "no JSON",
+            "no text",
+            "too deep",
+            "too long",
+            "no text within",
+        ],
     )
     def test_what_is_no_definition_has_no_name(
         self, shelf: Shelf, definition: bytes | None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cli import options
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -24,6 +26,14 @@ def test_the_readmes_python_runs_as_it_stands(
         ["3", "completion"],
         ["4", "closed"],
     ]
+
+
+def test_the_documents_name_the_ports_that_are_listened_on() -> None:
+    documents = [README, *README.parent.glob("docs/*.md")]
+    named = {
+        port for each in documents for port in re.findall(r"127\.0\.0\.1:(\d+)", each.read_text())
+    }
+    assert named == {str(options.SERVICE_PORT), "8400"}
 
 
 def test_the_readmes_files_exist() -> None:

@@ -64,7 +64,7 @@ class Targets:
     def __init__(self, run_url: str, queue_url: str, allowed: Iterable[str] = ()) -> None:
         self._bases: dict[Host, str] = {"run": run_url.rstrip("/"), "queue": queue_url.rstrip("/")}
         self._hosts: dict[str, Host] = {RUN_ORIGIN: "run", QUEUE_ORIGIN: "queue"}
-        self._allowed = frozenset(origin.rstrip("/") for origin in allowed)
+        self._allowed = frozenset(_canonical(origin.rstrip("/")) for origin in allowed)
 
     def on_host(self, host: Host, path: str) -> Target:
         """A path of one of fal's hosts, as a host-style client sends it.
@@ -86,7 +86,7 @@ class Targets:
         parts = _URL.fullmatch(url)
         if parts is None:
             raise BadTarget("the target is not a plain https URL")
-        origin, path = parts["origin"].removesuffix(":443"), parts["path"] or "/"
+        origin, path = _canonical(parts["origin"]), parts["path"] or "/"
         _check_path(path)
         if (host := self._hosts.get(origin)) is not None:
             return Target(host, f"{self._bases[host]}{path}", path)
@@ -97,6 +97,11 @@ class Targets:
     def may_see_key(self, target: Target) -> bool:
         """Whether a configured key may go there: to fal's hosts, or what stands for them."""
         return target.host in ("run", "queue") or target.url in STORAGE_URLS
+
+
+def _canonical(origin: str) -> str:
+    """The origin without the port that goes without saying; of plain http that is another."""
+    return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
 def _check_path(path: str) -> None:

@@ -2,7 +2,8 @@
 
 By fal's protocol: `POST {run host}/{app}` runs and waits, `…/stream` streams; `POST {queue host}/{app}`
 submits, and `{queue host}/{app}/requests/{id}[/response|/status[/stream]|/cancel]` asks about it: the result
-has two addresses. What else is below `requests/{id}` begins no run either. The app of a workflow is `workflows/{owner}/{name}`, or `workflows/execute` with the definition in the body.
+has two addresses. What else is below `requests/{id}` begins no run either. The app of a workflow is
+`workflows/{owner}/{name}`, or `workflows/execute` with the definition in the body.
 
 fal's JavaScript client takes any method for all three, and puts the input of a GET into the query. Whether
 fal runs anything by it shows in the answer, so such a request counts as one that costs money.

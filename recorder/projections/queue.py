@@ -8,11 +8,12 @@ result.
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, Literal
 
 import msgspec
 
-from recorder import sse
+from recorder import lenient_json, sse
 from recorder.documents import Exchange
 from recorder.projections.outputs import Facts, inference_us, read_output
 from recorder.projections.steps import MAX_BODY_CHARACTERS, Failure
@@ -74,6 +75,7 @@ class _Webhook(msgspec.Struct):
 
 _decode_status: Final = msgspec.json.Decoder(_Status).decode
 _decode_webhook: Final = msgspec.json.Decoder(_Webhook).decode
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def tell(queue: Queue, exchange: Exchange, at_us: int | None) -> Told:
@@ -101,10 +103,7 @@ def tell(queue: Queue, exchange: Exchange, at_us: int | None) -> Told:
 
 
 def _seen(queue: Queue, exchange: Exchange, at_us: int | None) -> Queue:
-    try:
-        told = _decode_status(_payload(exchange))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return queue
+    told = _read_status(_payload(exchange))
     position = told.queue_position
     if isinstance(position, int) and not isinstance(position, bool) and 0 <= position < 2**31:
         queue = msgspec.structs.replace(queue, position=position)
@@ -115,6 +114,32 @@ def _seen(queue: Queue, exchange: Exchange, at_us: int | None) -> Queue:
     metrics = told.metrics if isinstance(told.metrics, dict) else {}
     took_us, _ = inference_us(metrics.get("inference_time"))
     return msgspec.structs.replace(_done(queue, at_us), inference_us=took_us or queue.inference_us)
+
+
+def _read_status(text: str) -> _Status:
+    try:
+        return _decode_status(text)
+    except _UNREADABLE:
+        told = _read_leniently(text)
+        return _Status(told.get("status"), told.get("queue_position"), told.get("metrics"))
+
+
+def _read_webhook(text: str) -> _Webhook:
+    try:
+        return _decode_webhook(text)
+    except _UNREADABLE:
+        told = _read_leniently(text)
+        payload = msgspec.Raw(json.dumps(told.get("payload")).encode())
+        return _Webhook(told.get("status"), told.get("error"), payload)
+
+
+def _read_leniently(text: str) -> dict[str, Any]:
+    """An object as Python writes it, which puts NaN into an output that holds one; else none."""
+    try:
+        told = lenient_json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _payload(exchange: Exchange) -> str:
@@ -149,10 +174,7 @@ def _result(queue: Queue, exchange: Exchange, at_us: int | None) -> Told:
 
 
 def _webhook(queue: Queue, exchange: Exchange) -> Told:
-    try:
-        told = _decode_webhook(exchange.body or "")
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return Told(queue)
+    told = _read_webhook(exchange.body or "")
     if told.status == "OK":
         facts = read_output(bytes(told.payload)).facts
         return Told(queue, "completed", facts=facts)

@@ -11,7 +11,7 @@ from recorder.projections.outputs import Facts
 from recorder.projections.queue import Queue
 from recorder.projections.runs import Run
 from recorder.projections.steps import Failure
-from tests.builders import answer, exchange, opened, output, submit
+from tests.builders import STEP_US, answer, exchange, opened, output, submit
 from tests.core.runs import EOF, folded, run, step
 
 APP = "fal-ai/fast-sdxl"
@@ -137,6 +137,18 @@ def test_a_webhook_ends_a_run_well_or_badly() -> None:
     assert folded(QUEUED, good, EOF).status == "completed"
     told = folded(QUEUED, bad, EOF)
     assert (told.status, told.error and told.error.message) == ("failed", "it broke")
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "\ud800"])
+def test_what_the_queue_says_is_read_as_python_writes_it(odd: Any) -> None:
+    done = {"status": "COMPLETED", "metrics": {"inference_time": 1}, "logs": [{"message": odd}]}
+    assert folded(QUEUED, exchange("status", body=done)).queue == Queue(
+        started_us=STEP_US, completed_us=STEP_US, inference_us=1_000_000
+    )
+    good = {"status": "OK", "payload": {"images": [{"width": 1}], "score": odd}}
+    told = folded(QUEUED, exchange("webhook", None, good), EOF)
+    assert (told.status, told.facts) == ("completed", Facts(1, 1))
+    assert folded(QUEUED, exchange("webhook", None, [odd])).status == "running"
 
 
 def test_the_second_part_of_a_long_body_is_not_read_as_an_answer() -> None:

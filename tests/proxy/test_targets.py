@@ -77,6 +77,28 @@ def test_what_stands_for_fal_is_dialled_in_its_place() -> None:
             ELSEWHERE.named(url)
 
 
+@pytest.mark.parametrize(
+    ("allowed", "url", "dialled"),
+    [
+        ("https://h:443", "https://h/a", "https://h/a"),
+        ("https://h", "https://h:443/a", "https://h/a"),
+        ("http://h:443", "http://h:443/a", "http://h:443/a"),
+        ("http://h:80", "http://h/a", "http://h/a"),
+        ("http://h", "http://h:443/a", None),
+        ("https://h", "https://h:80/a", None),
+    ],
+)
+def test_the_port_that_is_named_is_the_one_that_is_dialled(
+    allowed: str, url: str, dialled: str | None
+) -> None:
+    targets = Targets("https://fal.run", "https://queue.fal.run", [allowed])
+    if dialled is not None:
+        assert targets.named(url).url == dialled
+        return
+    with pytest.raises(BadTarget):
+        targets.named(url)
+
+
 def test_an_origin_that_is_allowed_is_open_and_sees_no_key() -> None:
     target = ELSEWHERE.named("https://rest.fal.ai/any/path?at=all")
     assert (target.url, target.host) == ("https://rest.fal.ai/any/path?at=all", "other")
