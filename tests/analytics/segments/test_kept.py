@@ -113,3 +113,14 @@ def test_duckdb_is_opened_anew_at_times(
     for number in range(5):
         on_sqlite.append(step(f"run-{number}"))
         assert_nothing_is_old(on_sqlite)
+
+
+def test_questions_under_way_go_on_when_duckdb_is_opened_anew(
+    on_sqlite: Segmented, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_MADE_BY_ONE", 1)
+    on_sqlite.append(step("run-1"))
+    with snapshot(on_sqlite.archive, Selection()) as first:
+        with snapshot(on_sqlite.archive, Selection(node="nowhere")) as second:
+            assert [each["completed"] for each in second.rows("steps_at_hand")] == [0]
+        assert [each["completed"] for each in first.rows("steps_at_hand")] == [1]
