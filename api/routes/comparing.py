@@ -29,9 +29,9 @@ router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
 )
 def compare_sides(service: ServiceOf, wanted: Annotated[CompareParameters, Query()]) -> Response:
     """The comparison."""
+    query = wanted.to_query(SystemClock().now_us())
     from analytics.comparing.compare import compare  # scipy takes a second to load
 
-    query = wanted.to_query(SystemClock().now_us())
     return answers.json(CompareModel.of(service.work_out(compare, query)))
 
 

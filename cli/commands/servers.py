@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     host: options.Host = "127.0.0.1",
-    port: options.Port = 8765,
+    port: options.Port = options.SERVICE_PORT,
     migrate: Annotated[
         bool, typer.Option("--migrate", help="Upgrade a database of an older version first.")
     ] = False,

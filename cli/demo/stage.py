@@ -7,7 +7,6 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -16,8 +15,6 @@ from cli import options
 from cli.output import out
 from cli.text import plain
 from recorder.bootstrap import Recorder
-
-PREFERRED_PORT: Final = 8765
 
 
 def temporary_database(stack: ExitStack, *, keep: bool) -> str:
@@ -34,8 +31,8 @@ def free_port(wanted: int | None) -> int:
     if wanted is not None:
         return wanted
     try:
-        with socket.create_server(("127.0.0.1", PREFERRED_PORT)):
-            return PREFERRED_PORT
+        with socket.create_server(("127.0.0.1", options.SERVICE_PORT)):
+            return options.SERVICE_PORT
     except OSError:
         return 0
 

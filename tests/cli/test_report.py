@@ -64,7 +64,7 @@ def test_every_format_can_be_written_to_a_file(
 
 def test_links_lead_to_the_service_that_is_named(cli: Cli) -> None:
     local = cli.ok("report", "--format", "html").out
-    assert 'href="http://127.0.0.1:8000/api/v1/runs/run%7C1"' in local
+    assert 'href="http://127.0.0.1:8765/api/v1/runs/run%7C1"' in local
     named = cli.ok("report", "--format", "md", "--base-url", "https://recorder.example/").out
     assert r"[run\|1](<https://recorder.example/api/v1/runs/run%7C1>)" in named
 

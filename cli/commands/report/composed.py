@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analytics.reporting.queries import ReportQuery
     from analytics.reporting.view import Link
 
-SERVICE = "http://127.0.0.1:8000"
+SERVICE = f"http://127.0.0.1:{options.SERVICE_PORT}"
 
 
 class Format(StrEnum):
