@@ -129,6 +129,8 @@ def _done(queue: Queue, at_us: int | None) -> Queue:
     if queue.completed_us is not None:
         return queue
     started_us = at_us if queue.started_us is None else queue.started_us
+    if at_us is not None and started_us is not None:
+        at_us = max(at_us, started_us)  # as in the fold of steps: no duration is negative
     return msgspec.structs.replace(queue, started_us=started_us, completed_us=at_us)
 
 

@@ -367,13 +367,17 @@ class _Folding:
         facts: Facts = NO_FACTS,
         failure: Failure | None = None,
     ) -> None:
+        finished_us = self._elapsed_us(logged)
+        if finished_us is not None and step.submitted_us is not None:
+            # Whoever sends events in may have no monotonic clock; no duration is negative all the same.
+            finished_us = max(finished_us, step.submitted_us)
         self.steps.put(
             msgspec.structs.replace(
                 step,
                 app_id=step.app_id or logged.app_id,
                 step_request_id=step.step_request_id or logged.step_request_id,
                 status=status,
-                finished_us=self._elapsed_us(logged),
+                finished_us=finished_us,
                 inference_us=inference_us,
                 facts=facts,
                 error=failure,
