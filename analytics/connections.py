@@ -81,7 +81,7 @@ class Connections:
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         if self._made >= _MADE_BY_ONE:
-            self._drop()  # whoever has a connection of it keeps it
+            self._leave()
         if self._instance is None:
             spilled = self._new_folder()
             readable = [*self._readable, spilled.parent]
@@ -90,12 +90,17 @@ class Connections:
         return self._instance.cursor()
 
     def _drop(self) -> None:
+        instance = self._instance
+        self._leave()
+        if instance is not None:
+            instance.close()
+
+    def _leave(self) -> None:
+        """Lets go of DuckDB without closing it, which would end the connections that others are using."""
         for _, connection in self._idle:
             connection.close()
         self._idle.clear()
-        if self._instance is not None:
-            self._instance.close()
-            self._instance = None
+        self._instance = None
 
     def _new_folder(self) -> Path:
         if self._scratch is None:

@@ -17,10 +17,10 @@ from analytics.comparing.queries import (
     numbers,
 )
 from analytics.comparing.windows import Previous, two_sides
+from analytics.moments import Given
 from analytics.reporting.queries import ReportQuery
 from analytics.selection import Selection
 from api.parameters import LatencyParameters, Parameters
-from api.times import MomentParameter
 from recorder.projections.runs import RunStatus
 
 _PERCENTILES = ",".join(f"{percentile:g}" for percentile in PERCENTILES)
@@ -33,8 +33,10 @@ class _SelectionParameters(Parameters):
     app: str | None = Field(None, description="Exact app id.")
     status: RunStatus | None = Field(None, description="Status of the run.")
     definition: str | None = Field(None, description="Digest of the run's definition.")
-    since: MomentParameter | None = Field(None, description="Of runs opened at or after; RFC 3339.")
-    until: MomentParameter | None = Field(None, description="Of runs opened before; RFC 3339.")
+    since: Given = Field(
+        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
+    )
+    until: Given = Field(None, description="Of runs opened before, in the same forms.")
     percentiles: str = Field(_PERCENTILES, description=f"Percentiles, {_LIST}.", max_length=400)
 
     def selected(self) -> dict[str, Any]:
@@ -91,15 +93,15 @@ class CompareParameters(_SelectionParameters):
     a_app: str | None = Field(None, description="Of a alone: exact app id.")
     a_status: RunStatus | None = Field(None, description="Of a alone: status of the run.")
     a_definition: str | None = Field(None, description="Of a alone: digest of the definition.")
-    a_since: MomentParameter | None = Field(None, description="Of a alone: opened at or after.")
-    a_until: MomentParameter | None = Field(None, description="Of a alone: opened before.")
+    a_since: Given = Field(None, description="Of a alone: opened at or after.")
+    a_until: Given = Field(None, description="Of a alone: opened before.")
     b_workflow: str | None = Field(None, description="Of b alone: exact endpoint id.")
     b_node: str | None = Field(None, description="Of b alone: exact node id.")
     b_app: str | None = Field(None, description="Of b alone: exact app id.")
     b_status: RunStatus | None = Field(None, description="Of b alone: status of the run.")
     b_definition: str | None = Field(None, description="Of b alone: digest of the definition.")
-    b_since: MomentParameter | None = Field(None, description="Of b alone: opened at or after.")
-    b_until: MomentParameter | None = Field(None, description="Of b alone: opened before.")
+    b_since: Given = Field(None, description="Of b alone: opened at or after.")
+    b_until: Given = Field(None, description="Of b alone: opened before.")
     by: str = Field(
         ",".join(BY), description=f"What to group steps by: any of workflow, node, app, {_LIST}."
     )

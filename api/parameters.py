@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from analytics.exporting import Format
 from analytics.latency import DIMENSIONS, LatencyQuery
+from analytics.moments import Given
 from analytics.selection import Selection
 from api.cursor import MAX_INTEGER
 from api.examples import INSTANCE, REQUEST_ID
@@ -153,8 +154,10 @@ class LatencyParameters(Parameters):
     workflow: str | None = Field(None, description="Exact endpoint id.")
     node: str | None = Field(None, description="Exact node id.")
     app: str | None = Field(None, description="Exact app id.")
-    since: MomentParameter | None = Field(None, description="Of runs opened at or after; RFC 3339.")
-    until: MomentParameter | None = Field(None, description="Of runs opened before; RFC 3339.")
+    since: Given = Field(
+        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
+    )
+    until: Given = Field(None, description="Of runs opened before, in the same forms.")
     by: str = Field(
         ",".join(DIMENSIONS),
         description="What to group steps by: any of workflow, node, app, with commas between.",
@@ -189,8 +192,10 @@ class ExportParameters(Parameters):
     )
     status: RunStatus | None = Field(None, description="Of runs in this state.")
     definition: str | None = Field(None, description="Of runs of this definition, by its digest.")
-    since: MomentParameter | None = Field(None, description="Of runs opened at or after; RFC 3339.")
-    until: MomentParameter | None = Field(None, description="Of runs opened before; RFC 3339.")
+    since: Given = Field(
+        None, description="Of runs opened at or after: ISO 8601, or ago as 30m, 24h, 7d."
+    )
+    until: Given = Field(None, description="Of runs opened before, in the same forms.")
 
     def to_selection(self) -> Selection:
         """What is selected."""

@@ -44,7 +44,7 @@ _BEYOND_GRACE_S: Final = 10
 def serve(
     rec: Recorder,
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: int = 8765,
     *,
     max_background_runs: int = DEFAULT_LIMIT,
     grace_s: float = GRACE_S,

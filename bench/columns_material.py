@@ -21,7 +21,7 @@ from analytics.archive import Archive
 from analytics.path_columns import path_columns
 from analytics.schema import MOMENT, RUNS, STEPS
 from analytics.segments import catalog
-from analytics.segments.catalog import Change, Checkpoint, Segment
+from analytics.segments.catalog import Change, Segment
 from analytics.segments.files import DAY_US, day_of, new_segment, write_segment
 from analytics.segments.folder import LocalFolder
 from bench.material import prepared
@@ -29,6 +29,7 @@ from bench.rebuilding import fill
 from recorder.graph import Graph, Node
 from recorder.projector import Projector
 from recorder.store.engine import Database
+from recorder.store.generations import Checkpoint
 from recorder.store.log import SqlLog
 
 STEPS_PER_RUN: Final = 10

@@ -149,7 +149,7 @@ SELECT
     arg_max(
         {{'id': request_id, 'status': error_status, 'text': error_message}}, (opened_at, request_id)
     ) AS last
-FROM {of} WHERE error_kind IS NOT NULL GROUP BY ALL
+FROM {of} WHERE error_kind IS NOT NULL AND status <> 'completed' GROUP BY ALL
 """
 
 _PRICED: Final = """

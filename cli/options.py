@@ -50,6 +50,9 @@ Until = Annotated[
     str | None, typer.Option("--until", metavar="TIME", help="Opened before, in the same forms.")
 ]
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
+SERVICE_PORT: Final = 8765
+"""Where the service listens unless told otherwise."""
+
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for a free one.")]
 
 SERVICE_PORT: Final = 8765

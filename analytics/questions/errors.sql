@@ -16,8 +16,8 @@
 --             first_at, last_at      when the first and the last of those runs was opened
 --             request_id             the run of the last of them
 --             status, message        of that one: HTTP status, one line of text
--- A failure is a row that has an error kind. Unfinished steps have none: nobody said what became of
--- them.
+-- A failure is a row that has an error kind, but for runs that had an error on their way and completed
+-- all the same. Unfinished steps have none: nobody said what became of them.
 WITH failures AS (
     SELECT
         'steps' AS of,
@@ -54,7 +54,7 @@ WITH failures AS (
             'message': error_message
         })
     FROM runs
-    WHERE error_kind IS NOT NULL
+    WHERE error_kind IS NOT NULL AND status <> 'completed'
     GROUP BY ALL
 ),
 totals AS (

@@ -29,9 +29,9 @@ router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"])
 )
 def compare_sides(service: ServiceOf, wanted: Annotated[CompareParameters, Query()]) -> Response:
     """The comparison."""
+    query = wanted.to_query(SystemClock().now_us())
     from analytics.comparing.compare import compare  # scipy takes a second to load
 
-    query = wanted.to_query(SystemClock().now_us())
     return answers.json(CompareModel.of(service.work_out(compare, query)))
 
 
@@ -61,7 +61,8 @@ def find_changes(service: ServiceOf, wanted: Annotated[ChangesParameters, Query(
 )
 def report(service: ServiceOf, wanted: Annotated[ReportParameters, Query()]) -> Response:
     """The report."""
+    now_us = SystemClock().now_us()
     from analytics.reporting.composing import compose  # scipy takes a second to load
 
-    ask = partial(compose, now_us=SystemClock().now_us())
+    ask = partial(compose, now_us=now_us)
     return report_answer(service.work_out(ask, wanted.to_query()), wanted.format)

@@ -60,6 +60,15 @@ def test_failures_are_told_by_kind_app_and_field() -> None:
     assert ask(Errors(), [run()], [step()]) == ask(Errors()) == []
 
 
+def test_a_run_that_completed_after_an_error_did_not_fail() -> None:
+    runs = [run("a", error_kind="timeout"), run("b", status="interrupted", error_kind="cut")]
+    rows = ask(Errors(), runs, [failed("a"), step("a", attempt=2)])
+    assert columns(rows, "of", "kind", "failures", "share") == [
+        ("runs", "cut", 1, 0.5),
+        ("steps", "timeout", 1, 0.5),
+    ]
+
+
 def test_the_slowest_are_told_however_they_ended_with_where_they_are() -> None:
     runs = [
         run("a/b", duration_us=300, status="failed"),

@@ -138,6 +138,18 @@ def test_a_report_has_what_latency_answers_and_more(
     assert sum(each.runs for each in told.timeline.buckets) == 50
 
 
+def test_times_are_given_as_in_every_other_question(
+    http: httpx.Client, sqlite_rec: Recorder
+) -> None:
+    record(sqlite_rec, runs=3)
+    dates = {"since": "2023-11-14", "until": "2023-11-16"}
+    assert http.get(REPORT, params=dates).json()["totals"]["runs"] == 6
+    assert http.get(REPORT, params={"since": "7d"}).json()["totals"]["runs"] == 0
+    assert http.get(CHANGES, params={"since": "2w"}).status_code == 200
+    told = http.get(COMPARE, params={"a_until": "2023-11-15", "b_since": "24h"}).json()
+    assert told["a"]["until"] == "2023-11-15T00:00:00.000000Z"
+
+
 @pytest.mark.parametrize(("form", "media_type"), [("html", "text/html"), ("md", "text/markdown")])
 def test_a_report_is_a_document_whose_links_lead_to_this_service(
     http: httpx.Client, sqlite_rec: Recorder, form: str, media_type: str

@@ -121,3 +121,14 @@ def test_footers_of_segments_are_read_once(on_sqlite: Segmented) -> None:
             "SELECT current_setting('parquet_metadata_cache')"
         ).fetchall()
     assert row == (True,)
+
+
+def test_questions_under_way_go_on_when_duckdb_is_opened_anew(
+    on_sqlite: Segmented, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_MADE_BY_ONE", 1)
+    on_sqlite.append(step("run-1"))
+    with snapshot(on_sqlite.archive, Selection()) as first:
+        with snapshot(on_sqlite.archive, Selection(node="nowhere")) as second:
+            assert [each["completed"] for each in second.rows("steps_at_hand")] == [0]
+        assert [each["completed"] for each in first.rows("steps_at_hand")] == [1]
