@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 import duckdb
 from sqlalchemy import Connection
@@ -26,6 +25,7 @@ from analytics.segments.reading import Plan, plan
 from analytics.selection import Selection
 from analytics.turns import Turns
 from recorder.bootstrap import Recorder
+from recorder.closing import Closing
 from recorder.store.engine import Database
 
 _TRIES: Final = 3
@@ -62,7 +62,7 @@ class _Sources(NamedTuple):
     events: Listed | None
 
 
-class Archive:
+class Archive(Closing):
     """A database with its segments, to take snapshots of. Safe to use from several threads.
 
     Args:
@@ -85,17 +85,6 @@ class Archive:
         self._tails = TailKeeper(self._connections.new_folder)
         self._known: tuple[catalog.Mark, Listed] | None = None
         self._on_damage: list[Callable[[], object]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Frees memory and scratch files; snapshots that are open become useless. Idempotent."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import msgspec
 import pyarrow as pa
 
@@ -24,6 +21,7 @@ from analytics.questions.throughput import Throughput
 from recorder.bootstrap import Recorder
 from recorder.bootstrap import open as open_recorder
 from recorder.clock import SystemClock
+from recorder.closing import Closing
 from recorder.errors import DefinitionNotFound, ProjectionFailed
 from recorder.graph import Graph, read_graph
 
@@ -40,7 +38,7 @@ class Answered(msgspec.Struct, frozen=True):
     as_of_position: int
 
 
-class Analytics:
+class Analytics(Closing):
     """Asks questions of everything that is recorded. Safe to use from several threads.
 
     The methods take a question's parameters by name, as docs/analytics.md lists them, and raise BadQuery
@@ -56,17 +54,6 @@ class Analytics:
         self._archive = archive or open_archive(recorder)
         self._archive_is_ours = archive is None
         self._opened_here = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Frees what was opened here, the log too if `analytics.open` opened it; idempotent."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recorder.errors import RecorderError
     from recorder.events import LoggedEvent
     from recorder.instrumentation import Instrumentation, instrument
-    from recorder.projections.runs import Run
+    from recorder.projections.state import Run
     from recorder.projections.steps import Step
     from recorder.store.views import RunFilter
 
@@ -41,7 +41,7 @@ _HOMES = {
     "LoggedEvent": "recorder.events",
     "Recorder": "recorder.bootstrap",
     "RecorderError": "recorder.errors",
-    "Run": "recorder.projections.runs",
+    "Run": "recorder.projections.state",
     "RunFilter": "recorder.store.views",
     "Step": "recorder.projections.steps",
     "instrument": "recorder.instrumentation",

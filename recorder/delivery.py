@@ -26,7 +26,7 @@ class Delivery:
         log: Where to append.
         group: What to append, in order.
         asking: Entered around each call of the log.
-        keep_refused: Called with the parcels that the log will never take.
+        keep_refused: Called with the parcels that the log will never take and nobody else has.
     """
 
     def __init__(
@@ -159,10 +159,19 @@ class Delivery:
         )
 
     def _refuse(self, refused: list[tuple[Parcel, Exception]]) -> None:
-        if refused:
-            self._keep_refused([parcel for parcel, _ in refused])
+        if kept := [parcel for parcel, error in refused if not _is_senders_own(parcel, error)]:
+            self._keep_refused(kept)
         for parcel, error in refused:
             parcel.refuse(error)
+
+
+def _is_senders_own(parcel: Parcel, error: Exception) -> bool:
+    """Whether what is refused is in the hands of a sender who is told why.
+
+    Whoever sends events in may send the wrong ones again and again, and must not fill our disk.
+    """
+    is_told = parcel.lane is None and parcel.acknowledged is not None
+    return is_told and isinstance(error, SequenceConflict | RunClosed)
 
 
 def _recording_of(first: LoggedEvent) -> str | None:

@@ -20,6 +20,10 @@ What = Literal[
 ]
 
 Microseconds = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
+"""Low enough that the sum of a run's counts fits into 64 bits, as columns want it."""
+ByteCount = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+HttpStatus = Annotated[int, msgspec.Meta(ge=0, lt=1_000)]
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +63,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     input: str | None = None
     input_base64: str | None = None
     request_headers: dict[str, str] = {}
-    status: int | None = None
+    status: HttpStatus | None = None
     response_headers: dict[str, str] = {}
     timed: bool = True
     definition: str | None = None
@@ -90,7 +94,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     part: int = 0
     method: str = ""
     url: str | None = None
-    status: int | None = None
+    status: HttpStatus | None = None
     headers: dict[str, str] = {}
     body: str | None = None
     body_base64: str | None = None
@@ -110,8 +114,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
         reason: Why they could not be kept.
     """
 
-    lost_events: int
-    lost_bytes: int
+    lost_events: Count
+    lost_bytes: ByteCount
     reason: str
     node_id: None = None
     app_id: None = None
@@ -132,7 +136,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: CloseReason
     detail: str | None = None
-    left_us: int | None = None
+    left_us: Microseconds | None = None
     definition: str | None = None
     trailing: str | None = None
     trailing_base64: str | None = None

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from recorder import json_keys, sse
+from recorder import json_keys, lenient_json, sse
 from recorder.documents import (
     Closed,
     CloseReason,
@@ -49,7 +49,6 @@ __all__ = [
     "Unrecognised",
     "WireEvent",
     "encode_document",
-    "inference_us",
     "lift",
     "new_event",
     "parse",
@@ -86,12 +85,6 @@ OWN_TYPES: Final = frozenset({"opened", "exchange", "gap", "closed"})
 MAX_LIFTED_CHARACTERS: Final = 512
 MAX_LIFTED_BYTES: Final = 1_024
 """Two lifted ids of this size still fit an index entry of PostgreSQL (2,704 bytes)."""
-
-MAX_INFERENCE_S: Final = 30 * 24 * 3600
-"""No step of a run takes a month; a larger figure is a mistake of units or worse."""
-
-_MAX_INTEGER_DIGITS: Final = 4_000
-"""Python refuses to read longer integers."""
 
 
 class Submit(msgspec.Struct, frozen=True, gc=False):
@@ -241,19 +234,10 @@ def _parse_leniently(data: str) -> WireEvent:
     if data.strip() == "[DONE]":
         return Unrecognised("done_marker")
     try:
-        return _of_json(_loads(data), data)
+        return _of_json(lenient_json.loads(data), data)
     except (ValueError, RecursionError):
         # Writing needs a deeper stack than reading, so re-encoding a field can fail as well.
         return Unrecognised("invalid_json")
-
-
-def _loads(text: str | bytes) -> object:
-    """JSON as Python reads it; integers too long for it read as infinite."""
-    return json.loads(text, parse_int=_integer)
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
 
 
 def _of_json(value: object, text: str) -> WireEvent:
@@ -277,21 +261,6 @@ def _of_json(value: object, text: str) -> WireEvent:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str | None) else json.dumps(value)
-
-
-def inference_us(seconds: object) -> tuple[int | None, str | None]:
-    """Returns what an app says its work took in microseconds, and an anomaly where that is nonsense.
-
-    Sense makes a finite number >= 0 (of seconds, by fal's documentation); absent or null is no
-    anomaly.
-    """
-    if seconds is None:
-        return None, None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return None, "bad_inference"
-    if not 0 <= seconds <= MAX_INFERENCE_S:  # false for NaN as well
-        return None, "bad_inference"
-    return round(seconds * 1_000_000), None
 
 
 def lift(value: str | None) -> str | None:
@@ -408,9 +377,8 @@ _DOCUMENTS: Final[dict[EventType, Callable[[bytes], Event]]] = {
 
 def _read(logged: LoggedEvent) -> Event:
     kind, frame = logged.type, logged.frame
-    ids = (logged.node_id, logged.app_id, logged.step_request_id)
     if frame is None:
-        return _read_erased(kind, ids)
+        return _read_erased(kind, (logged.node_id, logged.app_id, logged.step_request_id))
     if (decode := _DOCUMENTS.get(kind)) is not None:
         return decode(frame)
     if kind == "answer":

@@ -34,7 +34,7 @@ _KEPT_HEADERS: Final = frozenset(
         "via",
     }
 )
-_ADDRESS: Final = ("http://", "https://")
+_ADDRESS: Final = re.compile(r"\s*https?://", re.IGNORECASE)
 _MAX_DEPTH: Final = 4
 """How many addresses within addresses are looked into."""
 
@@ -63,7 +63,7 @@ def shows_credentials(address: str | None, named_headers: Mapping[str, str]) -> 
     """Whether a URL or headers that should have been through here still hold what must not be kept."""
     if any(_is_secret(name) and value != REDACTED for name, value in named_headers.items()):
         return True
-    addresses = [value for value in named_headers.values() if value.startswith(_ADDRESS)]
+    addresses = [value for value in named_headers.values() if _ADDRESS.match(value)]
     return any(_shows_credentials(each, _MAX_DEPTH) for each in [address or "", *addresses])
 
 
@@ -86,7 +86,7 @@ def _shows_credentials(address: str, depth: int) -> bool:
         return "@" in parts.netloc or any(
             not value.startswith(REDACTED)
             if _is_secret(name)
-            else value.startswith(_ADDRESS) and _shows_credentials(value, depth - 1)
+            else _ADDRESS.match(value) and _shows_credentials(value, depth - 1)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         )
     except ValueError:
@@ -95,7 +95,7 @@ def _shows_credentials(address: str, depth: int) -> bool:
 
 def _shown(value: str, depth: int = _MAX_DEPTH) -> str:
     """A value, which loses its credentials where it is a URL."""
-    return _readable(value, depth) if value.startswith(_ADDRESS) else value
+    return _readable(value, depth) if _ADDRESS.match(value) else value
 
 
 def _is_secret(name: str) -> bool:

@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
-from types import TracebackType
-from typing import Final, Protocol, Self, overload
+from typing import Final, Protocol, overload
 
 from recorder.clock import Clock
+from recorder.closing import Closing
 from recorder.definitions import Definitions
 from recorder.documents import as_text
 from recorder.events import Opened
@@ -47,7 +47,7 @@ class LooksAfter(Protocol):
         """Looks again and again until told to stop."""
 
 
-class RunRecorder:
+class RunRecorder(Closing):
     """Records runs. Safe to use from several threads.
 
     Attributes:
@@ -73,17 +73,6 @@ class RunRecorder:
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
         self._starting = threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self, timeout_s: float = CLOSE_S) -> None:
         """Commits what is on its way, stops the threads, closes connections; idempotent.

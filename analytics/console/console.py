@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
 from analytics.archive import Archive
 from analytics.console.asked import Answer, Done, Failed, Fed, Needed, Query, Supplied
@@ -12,12 +11,13 @@ from analytics.console.feeding import supply, write_relation
 from analytics.console.pipe import hear, say
 from analytics.console.process import Watch, Worker
 from analytics.relations import Kind
+from recorder.closing import Closing
 from recorder.errors import BadSql, SqlCancelled, SqlLimit, TooManyQueries
 
 AT_A_TIME: Final = 2
 
 
-class Console:
+class Console(Closing):
     """Answers queries over what is recorded. Safe to use from several threads.
 
     Args:
@@ -34,17 +34,6 @@ class Console:
         self._ready: Worker | None = None
         self._under_way: set[Worker] = set()
         self._closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def ask(
         self, query: Query, into: IO[bytes], *, cancelled: threading.Event | None = None

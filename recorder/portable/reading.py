@@ -15,10 +15,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
 from recorder import audit, chain
+from recorder.closing import Closing
 from recorder.errors import BadRunFile
 from recorder.events import LoggedEvent
 from recorder.portable.form import (
@@ -58,7 +58,7 @@ _DAMAGE: Final = (
 )  # fmt: skip
 
 
-class RunFile:
+class RunFile(Closing):
     """A portable file, open for reading; use it as a context manager.
 
     Args:
@@ -87,17 +87,6 @@ class RunFile:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes the file, if it was opened here; idempotent."""

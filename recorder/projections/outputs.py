@@ -5,15 +5,17 @@ fal documents none of these as required; whatever is absent or makes no sense is
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from recorder.events import inference_us
+from recorder import lenient_json
 
 MAX_PIXELS: Final = 2**31 - 1
 """No picture is wider or higher; a larger figure is a mistake."""
+
+MAX_INFERENCE_S: Final = 30 * 24 * 3600
+"""No step of a run takes a month; a larger figure is a mistake of units or worse."""
 
 _MAX_SEED: Final = 2**256
 """Seeds beyond 64 bits exist; beyond this they are no seeds."""
@@ -40,7 +42,7 @@ NO_FACTS: Final = Facts()
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
-    """What an output tells, and what was odd about its time; see `recorder.events.inference_us`."""
+    """What an output tells, and what was odd about its time; see `inference_us`."""
 
     facts: Facts = NO_FACTS
     inference_us: int | None = None
@@ -50,15 +52,22 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 _NOTHING: Final = Told()
 
 
+_Pixels = Annotated[int, msgspec.Meta(ge=1, le=MAX_PIXELS)]
+
+
 class _Image(msgspec.Struct, gc=False):
-    width: int | None = None
-    height: int | None = None
+    width: _Pixels | None = None
+    height: _Pixels | None = None
+
+
+class _Timings(msgspec.Struct, gc=False):
+    inference: Any = None
 
 
 class _Output(msgspec.Struct, gc=False):
     """The documented types. Nothing else in the output is read, such as the bytes of a data URI."""
 
-    timings: Any = None
+    timings: _Timings | None = None
     images: list[_Image] | None = None
     image: _Image | None = None
     seed: int | None = None
@@ -92,19 +101,12 @@ def read_output(output: bytes | None) -> Told:
     flags = read.has_nsfw_concepts
     facts = Facts(
         None if images is None else len(images),
-        None if first is None else _pixels(first.width),
-        None if first is None else _pixels(first.height),
+        None if first is None else first.width,
+        None if first is None else first.height,
         None if read.seed is None else _seed(read.seed),
         None if flags is None else sum(flags),
     )
-    return _told(facts, read.timings)
-
-
-def _told(facts: Facts, timings: object) -> Told:
-    if not isinstance(timings, dict):
-        return Told(facts)
-    took_us, anomaly = inference_us(timings.get("inference"))
-    return Told(facts, took_us, anomaly)
+    return Told(facts, *inference_us(read.timings and read.timings.inference))
 
 
 def _read_odd(output: bytes) -> Told:
@@ -113,6 +115,7 @@ def _read_odd(output: bytes) -> Told:
         read = _decode_odd(output)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         read = _read_leniently(output)
+    timings = read.timings if isinstance(read.timings, dict) else {}
     count, first = _images(read)
     facts = Facts(
         count,
@@ -121,22 +124,17 @@ def _read_odd(output: bytes) -> Told:
         _seed(read.seed),
         _flagged(read.has_nsfw_concepts),
     )
-    return _told(facts, read.timings)
+    return Told(facts, *inference_us(timings.get("inference")))
 
 
 def _read_leniently(output: bytes) -> _OddOutput:
-    """As Python reads JSON: NaN, unpaired surrogates; integers too long for it read as infinite."""
     try:
-        value = json.loads(output, parse_int=_integer)
+        value = lenient_json.loads(output)
     except (ValueError, RecursionError):
         return _OddOutput()
     if not isinstance(value, dict):
         return _OddOutput()
     return _OddOutput(**{name: value.get(name) for name in _OddOutput.__struct_fields__})
-
-
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= 4_000 else float(digits)
 
 
 def _images(read: _OddOutput) -> tuple[int | None, dict[str, Any]]:
@@ -159,3 +157,18 @@ def _seed(value: object) -> str | None:
 def _flagged(flags: object) -> int | None:
     flags = flags if isinstance(flags, list) else [flags]
     return sum(flags) if all(type(flag) is bool for flag in flags) else None
+
+
+def inference_us(seconds: object) -> tuple[int | None, str | None]:
+    """Returns what an app says its work took in microseconds, and an anomaly where that is nonsense.
+
+    Sense makes a finite number >= 0 (of seconds, by fal's documentation); absent or null is no
+    anomaly.
+    """
+    if seconds is None:
+        return None, None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None, "bad_inference"
+    if not 0 <= seconds <= MAX_INFERENCE_S:  # false for NaN as well
+        return None, "bad_inference"
+    return round(seconds * 1_000_000), None

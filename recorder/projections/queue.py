@@ -14,8 +14,7 @@ import msgspec
 
 from recorder import sse
 from recorder.documents import Exchange
-from recorder.events import inference_us
-from recorder.projections.outputs import Facts, read_output
+from recorder.projections.outputs import Facts, inference_us, read_output
 from recorder.projections.steps import MAX_BODY_CHARACTERS, Failure
 
 _NO_RESULT: Final = frozenset({401, 403, 404, 408, 429})
@@ -130,6 +129,8 @@ def _done(queue: Queue, at_us: int | None) -> Queue:
     if queue.completed_us is not None:
         return queue
     started_us = at_us if queue.started_us is None else queue.started_us
+    if at_us is not None and started_us is not None:
+        at_us = max(at_us, started_us)  # as in the fold of steps: no duration is negative
     return msgspec.structs.replace(queue, started_us=started_us, completed_us=at_us)
 
 

@@ -8,14 +8,12 @@ folding in any batches gives the same state.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from operator import attrgetter
-from typing import Literal, assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
-from recorder.documents import Mode, as_bytes
+from recorder.documents import as_bytes
 from recorder.events import (
     Answer,
     Closed,
@@ -29,85 +27,22 @@ from recorder.events import (
     Output,
     Submit,
     Unrecognised,
-    WireEvent,
     lift,
 )
 from recorder.inputs import digest
+from recorder.projections.failures import read_failure, refused_body
 from recorder.projections.outputs import NO_FACTS, Facts, read_output
 from recorder.projections.queue import Queue, tell
-from recorder.projections.steps import (
-    MAX_BODY_CHARACTERS,
-    Failure,
-    Step,
-    StepKey,
-    StepStatus,
-)
+from recorder.projections.state import Run, RunStatus, new_run, status_at_close
+from recorder.projections.steps import Failure, Step, StepKey, StepStatus, StepsUnderWay
 
-RunStatus = Literal["running", "completed", "failed", "interrupted", "cancelled"]
+__all__ = ["Run", "RunStatus", "evolve", "fold", "new_run", "steps_told_of"]
 
 _PLAIN = frozenset({"", "identity"})
 """Content encodings under which a body is what it says."""
 
-_PLACE = attrgetter("first_seq", "attempt")
-
-EMPTY_STEPS: Mapping[StepKey, Step] = {}
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run's state as of the log position `as_of_position`.
-
-    Attributes:
-        request_id: The run.
-        workflow: `workflows/{owner}/{name}`; "" where no `opened` event told.
-        opened_at: When the request went out, microseconds since 1970 in UTC.
-        closed_at: When the stream ended; None while it goes on.
-        duration_us: Monotonic time from request to end; None while it goes on.
-        first_event_us: Monotonic time from request to fal's first event.
-        timed: Whether the stream's times are known; if not, all times but the wall clock's are None.
-        events: How many events are folded in, the recorder's own included.
-        first_position: The run's first event in the log; later runs have higher ones.
-        steps: By node and attempt.
-        anomalies: How often what was odd.
-        error: The first failure of the run.
-        mode: How the endpoint was called, see `recorder.documents.Opened`.
-        queue: What fal's queue told of the run; None for a run that did not go through it.
-        definition: Names the workflow's definition where it is known.
-        input_digest: Of the input in canonical form, see `recorder.inputs`; None where unknown.
-        parent: The run this one is a rerun of.
-        facts: Of its first output, or of a plain call's or queued run's result.
-    """
-
-    request_id: str
-    workflow: str = ""
-    source: str = ""
-    mode: Mode = "stream"
-    status: RunStatus = "running"
-    opened_at: int | None = None
-    closed_at: int | None = None
-    duration_us: int | None = None
-    first_event_us: int | None = None
-    close_reason: CloseReason | None = None
-    timed: bool = True
-    events: int = 0
-    first_position: int = 0
-    as_of_position: int = 0
-    steps: Mapping[StepKey, Step] = EMPTY_STEPS
-    anomalies: Mapping[str, int] = {}
-    error: Failure | None = None
-    queue: Queue | None = None
-    definition: str | None = None
-    input_digest: str | None = None
-    parent: str | None = None
-    facts: Facts = NO_FACTS
-
-    def ordered_steps(self) -> list[Step]:
-        """The steps in the order they came up."""
-        return sorted(self.steps.values(), key=_PLACE)
-
-
-def new_run(request_id: str) -> Run:
-    """The state before any event."""
-    return Run(request_id=request_id)
+_Ways = Mapping[type, Callable[["_Folding", LoggedEvent, Any], None]]
+"""How to fold in an event, by its class."""
 
 
 def evolve(run: Run, event: LoggedEvent) -> Run:
@@ -127,16 +62,15 @@ def steps_told_of(events: Iterable[LoggedEvent]) -> Iterator[tuple[LoggedEvent, 
     """The events of a run from its first, each with the step it tells of; None for those of none."""
     folding = _Folding(new_run(""))
     for event in events:
-        folding.told_of = None
+        folding.steps.told_of = None
         folding.take(event)
-        yield event, folding.told_of
+        yield event, folding.steps.told_of
 
 
 class _Folding:
     """A fold under way: a private, changing copy of a run's state."""
 
     def __init__(self, run: Run) -> None:
-        self.told_of: StepKey | None = None
         self.request_id = run.request_id
         self.workflow = run.workflow
         self.source = run.source
@@ -156,13 +90,9 @@ class _Folding:
         self.events = run.events
         self.first_position = run.first_position
         self.as_of_position = run.as_of_position
-        self.steps = dict(run.steps)
+        self.steps = StepsUnderWay(run.steps)
         self.anomalies = dict(run.anomalies)
         self.error = run.error
-        self.attempts: dict[str, int] = {}
-        self.by_step_request: dict[tuple[str, str], StepKey] = {}
-        for step in run.steps.values():
-            self._index(step)
 
     def result(self) -> Run:
         return Run(
@@ -185,48 +115,31 @@ class _Folding:
             events=self.events,
             first_position=self.first_position,
             as_of_position=self.as_of_position,
-            steps=self.steps,
+            steps=self.steps.by_key,
             anomalies=self.anomalies,
             error=self.error,
         )
 
     def take(self, logged: LoggedEvent) -> None:
-        event = logged.event
+        event: Any = logged.event
         self.events += 1
         self.first_position = self.first_position or logged.position
         self.as_of_position = logged.position
-        match event:
-            case Opened():
-                self._opened(logged, event)
-            case Exchange():
-                self._exchange(logged, event)
-            case Gap():
-                self._count("gap", event.lost_events)
-            case Closed():
-                self._closed(logged, event)
-            case _:
-                self._arrived(logged, event.anomaly)
-                self._received(logged, event)
-
-    def _received(self, logged: LoggedEvent, event: WireEvent) -> None:
-        match event:
-            case Submit():
-                self._submit(logged)
-            case Completion():
-                self._completion(logged, event)
-            case Output():
-                self._output(event)
-            case Error():
-                self._error(logged, event)
-            case Answer():
-                self._answer(logged)
-            case Unrecognised():
-                pass
-            case _:
-                assert_never(event)
+        own = self._own.get(type(event))
+        if own is not None:
+            own(self, logged, event)
+            return
+        self._arrived(logged, event.anomaly)
+        self._of_wire[type(event)](self, logged, event)
 
     def _elapsed_us(self, logged: LoggedEvent) -> int | None:
         return logged.elapsed_us if self.timed else None
+
+    def _gap(self, _: LoggedEvent, event: Gap) -> None:
+        self._count("gap", event.lost_events)
+
+    def _unrecognised(self, _: LoggedEvent, event: Unrecognised) -> None:
+        """Its anomaly is counted, like every event's."""
 
     def _count(self, anomaly: str, times: int = 1) -> None:
         self.anomalies[anomaly] = self.anomalies.get(anomaly, 0) + times
@@ -272,7 +185,7 @@ class _Folding:
 
     def _submit_the_only_step(self, logged: LoggedEvent) -> None:
         """An app called by itself is a run of one step, submitted when the run began."""
-        self._put(
+        self.steps.put(
             Step(
                 node_id=self.workflow,
                 attempt=1,
@@ -292,12 +205,12 @@ class _Folding:
         if 200 <= status < 300 and media_type != "text/event-stream":
             self._count("not_an_event_stream")
 
-    def _submit(self, logged: LoggedEvent) -> None:
+    def _submit(self, logged: LoggedEvent, _: Submit) -> None:
         node_id = self._node(logged)
-        attempt = self.attempts.get(node_id, 0) + 1
+        attempt = self.steps.attempts_of(node_id) + 1
         if attempt > 1:
             self._count("repeated_submit")
-        self._put(
+        self.steps.put(
             Step(
                 node_id=node_id,
                 attempt=attempt,
@@ -319,14 +232,14 @@ class _Folding:
             step, logged, "completed", inference_us=output.inference_us, facts=output.facts
         )
 
-    def _output(self, event: Output) -> None:
+    def _output(self, _: LoggedEvent, event: Output) -> None:
         if self.status == "completed":
             self._count("repeated_output")
         else:
             self.facts = read_output(event.output).facts
         self.status = "completed"
 
-    def _answer(self, logged: LoggedEvent) -> None:
+    def _answer(self, logged: LoggedEvent, _: Answer) -> None:
         """A piece of a plain call's answer; that it was the last shows when the run is closed.
 
         An answer in several pieces tells nothing of its output: no piece is JSON by itself.
@@ -336,9 +249,9 @@ class _Folding:
             self._count(output.anomaly)
         if output.facts != NO_FACTS:
             self.facts = output.facts
-        step = self.steps.get((self.workflow, 1))
+        step = self.steps.by_key.get((self.workflow, 1))
         if step is not None and output.inference_us is not None:
-            self._put(msgspec.structs.replace(step, inference_us=output.inference_us))
+            self.steps.put(msgspec.structs.replace(step, inference_us=output.inference_us))
 
     def _exchange(self, logged: LoggedEvent, event: Exchange) -> None:
         if event.opened is not None:
@@ -361,7 +274,7 @@ class _Folding:
             )
 
     def _error(self, logged: LoggedEvent, event: Error) -> None:
-        failure = _failure(event)
+        failure = read_failure(event)
         if self.status == "running":
             self.status = "failed"
         if self.error is None:
@@ -388,13 +301,13 @@ class _Folding:
             # Upstream's status line came before any event, so this is the first failure.
             status = None if self.error is None else self.error.status
             self.error = Failure(
-                message=event.detail or event.reason, status=status, body=_refusal(event)
+                message=event.detail or event.reason, status=status, body=refused_body(event)
             )
         elif self.error is None and event.reason not in ("eof", "client_gone"):
             self.error = Failure(message=event.detail or event.reason)
-        for key, step in self.steps.items():
+        for key, step in self.steps.by_key.items():
             if step.status == "running":
-                self.steps[key] = self._ended(step)
+                self.steps.by_key[key] = self._ended(step)
 
     def _duration_us(self, logged: LoggedEvent) -> int | None:
         """To the end of the stream; of a queued run to when it was seen done, if it was."""
@@ -407,7 +320,7 @@ class _Folding:
             return "completed"
         if self.queue is not None and self.queue.cancel_requested:
             return "cancelled"
-        return _status_at_close(reason)
+        return status_at_close(reason)
 
     def _ended(self, step: Step) -> Step:
         """A step still running when the run is closed; an app called by itself ends with its run."""
@@ -429,8 +342,8 @@ class _Folding:
         ended gets none, the event is only counted.
         """
         node_id = self._node(logged)
-        latest = self.attempts.get(node_id, 0)
-        if not latest:
+        step = self.steps.find(node_id, logged.step_request_id)
+        if step is None:
             self._count(f"{what}_without_submit")
             return Step(
                 node_id=node_id,
@@ -439,8 +352,6 @@ class _Folding:
                 app_id=logged.app_id,
                 step_request_id=logged.step_request_id,
             )
-        key = self.by_step_request.get((node_id, logged.step_request_id or ""), (node_id, latest))
-        step = self.steps[key]
         if step.status != "running":
             self._count(f"repeated_{what}")
             return None
@@ -456,32 +367,22 @@ class _Folding:
         facts: Facts = NO_FACTS,
         failure: Failure | None = None,
     ) -> None:
-        self._put(
-            Step(
-                node_id=step.node_id,
-                attempt=step.attempt,
-                first_seq=step.first_seq,
+        finished_us = self._elapsed_us(logged)
+        if finished_us is not None and step.submitted_us is not None:
+            # Whoever sends events in may have no monotonic clock; no duration is negative all the same.
+            finished_us = max(finished_us, step.submitted_us)
+        self.steps.put(
+            msgspec.structs.replace(
+                step,
                 app_id=step.app_id or logged.app_id,
                 step_request_id=step.step_request_id or logged.step_request_id,
                 status=status,
-                submitted_us=step.submitted_us,
-                finished_us=self._elapsed_us(logged),
+                finished_us=finished_us,
                 inference_us=inference_us,
                 facts=facts,
                 error=failure,
             )
         )
-
-    def _put(self, step: Step) -> None:
-        self.steps[step.node_id, step.attempt] = step
-        self.told_of = (step.node_id, step.attempt)
-        self._index(step)
-
-    def _index(self, step: Step) -> None:
-        key = (step.node_id, step.attempt)
-        self.attempts[step.node_id] = max(step.attempt, self.attempts.get(step.node_id, 0))
-        if step.step_request_id is not None:
-            self.by_step_request[step.node_id, step.step_request_id] = key
 
     def _node(self, logged: LoggedEvent) -> str:
         if logged.node_id is None:
@@ -489,39 +390,19 @@ class _Folding:
             return ""
         return logged.node_id
 
-
-def _status_at_close(reason: CloseReason) -> RunStatus:
-    match reason:
-        case "client_gone":
-            return "cancelled"
-        case "refused":
-            return "failed"
-        case "eof" | "cut" | "timeout" | "recorder_lost" | "error":
-            return "interrupted"
-        case _:
-            assert_never(reason)
-
-
-def _refusal(event: Closed) -> str | None:
-    body = event.trailing
-    return None if body is None or len(body) > MAX_BODY_CHARACTERS else body
-
-
-def _failure(event: Error) -> Failure:
-    """Reads `{"status": …, "body": …}` where the error has that shape, else keeps it whole."""
-    if event.error is None:
-        return Failure(message=event.message)
-    text = event.error.decode("utf-8", "surrogatepass")
-    try:
-        value = json.loads(text)
-        body = json.dumps(value["body"]) if isinstance(value, dict) and "body" in value else text
-    except (ValueError, RecursionError):
-        value, body = None, text
-    status = value.get("status") if isinstance(value, dict) else None
-    if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status < 1000:
-        status = None
-    return Failure(
-        message=event.message,
-        status=status,
-        body=body if len(body) <= MAX_BODY_CHARACTERS else None,
-    )
+    # Matching classes one after the other would take a microsecond of an event: those of msgspec have
+    # a metaclass, which Python asks about each.
+    _own: ClassVar[_Ways] = {
+        Opened: _opened,
+        Exchange: _exchange,
+        Gap: _gap,
+        Closed: _closed,
+    }
+    _of_wire: ClassVar[_Ways] = {
+        Submit: _submit,
+        Completion: _completion,
+        Output: _output,
+        Error: _error,
+        Answer: _answer,
+        Unrecognised: _unrecognised,
+    }

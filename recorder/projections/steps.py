@@ -1,7 +1,8 @@
-"""The fold of one step: one submission of a node in a run."""
+"""Steps: each is one submission of a node in a run."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -75,3 +76,41 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False)
 
 StepKey = tuple[str, int]
 """`(node_id, attempt)`"""
+
+
+class StepsUnderWay:
+    """The steps of a run being folded, a private copy to be changed, and where each event's step is.
+
+    Attributes:
+        by_key: The steps.
+        told_of: The step that was put last.
+    """
+
+    def __init__(self, steps: Mapping[StepKey, Step]) -> None:
+        self.by_key: dict[StepKey, Step] = {}
+        self._attempts: dict[str, int] = {}
+        self._by_step_request: dict[tuple[str, str], StepKey] = {}
+        for step in steps.values():
+            self.put(step)
+        self.told_of: StepKey | None = None
+
+    def attempts_of(self, node_id: str) -> int:
+        """How often a node was submitted."""
+        return self._attempts.get(node_id, 0)
+
+    def find(self, node_id: str, step_request_id: str | None) -> Step | None:
+        """The step of a node by fal's id of it, else the node's latest; None for a node never submitted."""
+        latest = self._attempts.get(node_id)
+        if latest is None:
+            return None
+        of_request = self._by_step_request.get((node_id, step_request_id or ""))
+        return self.by_key[of_request or (node_id, latest)]
+
+    def put(self, step: Step) -> None:
+        """Adds a step, or what has become of it."""
+        node_id, attempt = self.told_of = key = (step.node_id, step.attempt)
+        self.by_key[key] = step
+        if attempt > self._attempts.get(node_id, 0):
+            self._attempts[node_id] = attempt
+        if step.step_request_id is not None:
+            self._by_step_request[node_id, step.step_request_id] = key

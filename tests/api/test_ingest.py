@@ -112,6 +112,18 @@ def test_nothing_follows_the_end_of_a_run(http: httpx.Client) -> None:
     assert "next_seq" not in document
 
 
+def test_what_is_refused_stays_with_its_sender_and_takes_no_room_on_the_disk(
+    http_on_both: httpx.Client, rec: Recorder
+) -> None:
+    send(http_on_both, RUN)
+    for events in (
+        [*RUN[:2], new_event("run", 2, submit("other"))],
+        [new_event("run", 5, submit("late"))],
+    ):
+        assert send(http_on_both, events).status_code == 409
+    assert [each.check for each in rec.examine() if each.severity == "problem"] == []
+
+
 @pytest.mark.parametrize("at", [0, 2, 4])
 def test_of_lines_that_make_no_sense_nothing_is_recorded(
     http: httpx.Client, sqlite_rec: Recorder, at: int

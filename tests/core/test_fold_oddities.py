@@ -7,9 +7,22 @@ import re
 import msgspec
 import pytest
 
+from recorder.events import Event
+from recorder.projections.queue import Queue, tell
 from recorder.projections.runs import fold, new_run
 from recorder.projections.steps import Failure
-from tests.builders import STEP_US, completion, error, frame, opened, output, submit
+from tests.builders import (
+    STEP_US,
+    completion,
+    error,
+    exchange,
+    frame,
+    logged,
+    new_event,
+    opened,
+    output,
+    submit,
+)
 from tests.core.runs import EOF, OPENED, folded, history, run, step
 
 
@@ -30,6 +43,23 @@ def test_an_error_without_a_submit_has_an_unknown_start_too() -> None:
         error=failure,
         anomalies={"error_without_submit": 1},
     )
+
+
+def test_times_that_go_back_make_no_negative_duration() -> None:
+    """Those who send events in say themselves how much time had passed."""
+    happened: list[Event | bytes] = [OPENED, submit("a"), completion("a")]
+    sent = [
+        new_event("run-1", seq, what, elapsed_us=(9 - seq) * STEP_US)
+        for seq, what in enumerate(happened)
+    ]
+    [step] = fold(new_run("run-1"), logged(sent)).ordered_steps()
+    assert (step.submitted_us, step.duration_us) == (8 * STEP_US, 0)
+
+
+def test_nor_do_they_in_the_queue() -> None:
+    queue = tell(Queue(), exchange("status", body={"status": "IN_PROGRESS"}), 2 * STEP_US).queue
+    queue = tell(queue, exchange("result", body={}), STEP_US).queue
+    assert (queue.started_us, queue.running_us) == (2 * STEP_US, 0)
 
 
 def test_a_submit_after_its_completion_is_another_attempt() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.events import Closed, Event, Gap, LoggedEvent
+from recorder.events import Closed, Event, EventType, Gap, LoggedEvent
 from recorder.projections.runs import RunStatus, evolve, fold, new_run
 from recorder.projections.steps import StepStatus
 from tests import builders
@@ -66,6 +66,13 @@ def test_an_anomaly_can_be_reached(name: str) -> None:
     if name == "erased":
         events = [msgspec.structs.replace(each, frame=None, salt=None) for each in events]
     assert fold(new_run("run-1"), events).anomalies[name] == 1
+
+
+@pytest.mark.parametrize("kind", get_args(EventType))
+def test_an_event_of_every_type_is_folded(kind: EventType) -> None:
+    [logged] = history(frame("[DONE]"))
+    erased = msgspec.structs.replace(logged, type=kind, frame=None, salt=None)
+    assert fold(new_run("run-1"), [erased]).events == 1
 
 
 nodes = st.sampled_from(["a", "b", "", None])

@@ -144,6 +144,22 @@ def test_a_document_nobody_could_read_is_refused(kind: str, frame: str) -> None:
     assert reason.startswith(f"is no document of type {kind}: ")
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"lost_events": -1, "lost_bytes": 1, "reason": "full"},
+        {"lost_events": 2**40, "lost_bytes": 1, "reason": "full"},
+        {"lost_events": 1, "lost_bytes": 2**63, "reason": "full"},
+        {"what": "result", "status": 1_000},
+        {"reason": "client_gone", "left_us": 2**63},
+    ],
+)
+def test_a_number_no_column_can_hold_is_refused(document: dict[str, Any]) -> None:
+    kind = "gap" if "lost_events" in document else "exchange" if "what" in document else "closed"
+    _, reason = refusal(line(type=kind, frame=json.dumps(document)))
+    assert reason.startswith(f"is no document of type {kind}: Expected 'int' ")
+
+
 def _base64(text: str) -> str:
     encoded: str = json.loads(lines.encode(NewEvent("r", 1, "answer", _raw(text), 0, 0)))[
         "frame_base64"
@@ -162,6 +178,7 @@ SECRETS: list[dict[str, Any]] = [
     {"url": "https://fal.run/workflows/o/n?fal_jwt_token=secret"},
     {"url": "https://me:secret@fal.run/"},
     {"response_headers": {"x-fal-next": "https://fal.run/?token=secret"}},
+    {"response_headers": {"x-fal-next": "HTTPS://me:secret@fal.run/"}},
     {"url": "https://fal.run/?fal_webhook=https%3A%2F%2Fh%2F%3Ftoken%3Dsecret"},
 ]
 

@@ -67,8 +67,9 @@ def test_repeated_headers_are_joined() -> None:
     ) == {"via": "a, b, d", "x-fal-hint": "c, "}
 
 
-def test_a_url_in_a_header_loses_its_credentials_too() -> None:
-    target = f"https://u:{CANARY}@fal.run/workflows/a/b?fal_jwt_token={CANARY}&logs=1"
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", " https"])
+def test_a_url_in_a_header_loses_its_credentials_too(scheme: str) -> None:
+    target = f"{scheme}://u:{CANARY}@fal.run/workflows/a/b?fal_jwt_token={CANARY}&logs=1"
     assert redaction.headers([("X-Fal-Target-Url", target)]) == {
         "x-fal-target-url": f"https://fal.run/workflows/a/b?fal_jwt_token={REDACTED}&logs=1"
     }
