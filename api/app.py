@@ -90,6 +90,8 @@ def create_app(
 ) -> FastAPI:
     """Makes the app over a recorder, which stays the caller's to close, after the app has ended.
 
+    `api.server` serves it: streams and the proxy need the client's connection, which no other server offers.
+
     Args:
         rec: What to serve; its projection is kept up while the app runs.
         host: The name or address that is listened on, where it is known.

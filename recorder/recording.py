@@ -233,9 +233,9 @@ class Recording:
         self._closed = True
         try:
             is_whole = reason == "eof" if whole is None else whole
+            self._send_unread(partial(self._read_rest, self._stamp(), whole=is_whole), 0)
             document = Closed(reason=reason, detail=detail, definition=self._later_definition())
-            read = partial(self._read_end, document, if_left, self._stamp(), whole=is_whole)
-            self._send_unread(read, 0)
+            self._send_unread(partial(self._read_end, document, if_left, self._stamp()), 0)
         except Exception as error:
             self._note(error)
 
@@ -310,14 +310,8 @@ class Recording:
             return []
 
     def _read_end(
-        self,
-        document: Closed,
-        if_left: CloseReason | None,
-        stamp: tuple[int, int],
-        *,
-        whole: bool,
+        self, document: Closed, if_left: CloseReason | None, stamp: tuple[int, int]
     ) -> list[NewEvent]:
-        rest = self._read_rest(stamp, whole=whole)
         try:
             has_left = self._left_us is not None
             text, in_base64 = as_text(self._trailing)
@@ -328,10 +322,10 @@ class Recording:
                 trailing=text,
                 trailing_base64=in_base64,
             )
-            return [*rest, self._event(document, encode_document(document), stamp)]
+            return [self._event(document, encode_document(document), stamp)]
         except Exception as error:
             self._note(error)
-            return rest
+            return []
 
     def _events(self, parts: list[Part], stamp: tuple[int, int]) -> list[NewEvent]:
         if not self._has_output and any(isinstance(event, Output) for event, _ in parts):
