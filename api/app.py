@@ -90,7 +90,8 @@ def create_app(
 ) -> FastAPI:
     """Makes the app over a recorder, which stays the caller's to close, after the app has ended.
 
-    `api.server` serves it: streams and the proxy need the client's connection, which no other server offers.
+    `api.server` serves it best; under any other ASGI server only the time of a new stream differs, and readers that take nothing
+    are not dropped.
 
     Args:
         rec: What to serve; its projection is kept up while the app runs.

@@ -51,12 +51,9 @@ Until = Annotated[
 ]
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
 SERVICE_PORT: Final = 8765
-"""Where the service listens unless told otherwise."""
+"""Where the service listens unless told otherwise, and links to it lead."""
 
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 for a free one.")]
-
-SERVICE_PORT: Final = 8765
-"""Where the service listens unless told otherwise, and links to it lead."""
 
 
 class Compare(StrEnum):
