@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-from sqlalchemy import Select, exists, select
+from sqlalchemy import Executable, exists, select
 
 from recorder.audit import verify
 from recorder.projector import is_made_from
@@ -63,6 +63,7 @@ def examine(
         _open_runs(database),
         _interrupted(database),
         *_spool(spool_folder),
+        *_file(database),
     ]
 
 
@@ -84,9 +85,27 @@ def _projection(database: Database, log: EventLog) -> Finding:
             "(a restored backup?); run `recorder rebuild`"
         )
         return Finding("projection", "problem", summary)
+    if hidden := _hidden(database):
+        summary = f"the tables lack {_count(hidden, 'run')} of the log; run `recorder rebuild`"
+        return Finding("projection", "problem", summary, hidden[:_EXAMPLES])
     if behind := head - checkpoint.position:
         return Finding("projection", "notice", f"behind by {behind}; reading catches it up")
     return Finding("projection", "ok", f"up to date at position {head}")
+
+
+def _hidden(database: Database) -> list[str]:
+    """Runs without a row, though the projection has passed their first event; asked at once, for it goes on."""
+    live = select(projections.c.generation, projections.c.position).where(
+        projections.c.name == RUNS
+    )
+    made = live.subquery()
+    logged = (
+        select(events.c.request_id)
+        .join(made, events.c.position <= made.c.position)
+        .where(events.c.seq == 0)
+    )
+    shown = select(runs.c.request_id).join(made, runs.c.generation == made.c.generation)
+    return _ids(database, logged.except_(shown))
 
 
 def _gaps(database: Database) -> Finding:
@@ -120,6 +139,16 @@ def _open_runs(database: Database) -> Finding:
         summary = f"the recorder of {_count(lost, 'open run')} is gone; a running one closes them"
         return Finding("open_runs", "notice", summary, lost[:_EXAMPLES])
     return Finding("open_runs", "ok", f"{_count(rows, 'run')} open, each with its recorder")
+
+
+def _file(database: Database) -> Iterator[Finding]:
+    """Of SQLite: whether its pages are as they should be, those included that nobody has read above."""
+    if not database.is_sqlite:
+        return
+    with database.reading() as connection:
+        told = connection.exec_driver_sql(f"PRAGMA quick_check({_EXAMPLES})").scalars().all()
+    if told != ["ok"]:
+        yield Finding("file", "problem", "the file is damaged; go back to a backup of it", [*told])
 
 
 def _interrupted(database: Database) -> Finding:
@@ -189,6 +218,6 @@ def _number(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _ids(database: Database, query: Select[Any]) -> list[str]:
+def _ids(database: Database, query: Executable) -> list[str]:
     with database.reading() as connection:
         return list(connection.execute(query).scalars())

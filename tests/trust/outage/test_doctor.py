@@ -13,7 +13,7 @@ from recorder.events import Closed, Gap, encode_document
 from recorder.lanes import Lane
 from recorder.lease import LEASE_S, Watch
 from recorder.projector import Projector, rebuild
-from recorder.store.engine import Database
+from recorder.store.engine import Database, connect
 from recorder.store.log import SqlLog
 from recorder.store.spool import segments
 from recorder.writer import LogWriter
@@ -66,6 +66,44 @@ def test_a_changed_frame_breaks_the_chain(
     assert [*found] == ["chain"]
     assert found["chain"].severity == "problem"
     assert found["chain"].examples == ["position 3"]
+
+
+def test_a_run_that_the_tables_lack_is_a_problem_which_a_rebuild_mends(
+    database: Database, log: SqlLog, raw: RawDatabase, folder: Path, healthy: Projector
+) -> None:
+    raw.execute("DELETE FROM runs WHERE request_id = 'a'")
+    assert not_ok(database, log, folder) == {
+        "projection": Finding(
+            "projection",
+            "problem",
+            "the tables lack 1 run of the log; run `recorder rebuild`",
+            ["a"],
+        )
+    }
+    rebuild(database, log)
+    assert not_ok(database, log, folder) == {}
+
+
+def test_a_damaged_page_that_nothing_else_reads_is_a_problem(sqlite_url: str, folder: Path) -> None:
+    database, raw = connect(sqlite_url), RawDatabase(sqlite_url)
+    SqlLog(database).append(one_step_run("a"))
+    Projector(database, SqlLog(database)).catch_up()
+    database.close()
+    [(page,)] = raw.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'ix_runs_generation_opened_at'"
+    )
+    [(page_bytes,)] = raw.execute("PRAGMA page_size")
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    raw.close()
+    with Path(sqlite_url.removeprefix("sqlite:///")).open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xa5" * page_bytes)
+    reopened = connect(sqlite_url)
+    found = not_ok(reopened, SqlLog(reopened), folder)
+    assert [*found] == ["file"]
+    assert found["file"].severity == "problem"
+    assert found["file"].examples != []
+    reopened.close()
 
 
 def test_a_gap_is_a_problem(
