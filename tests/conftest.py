@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ from recorder.store.log import SqlLog
 from recorder.store.tables import metadata
 from tests.postgres import LentDatabases, PostgresMissing, PostgresServer, running_postgres
 from tests.raw import RawDatabase
+
+
+def pytest_configure() -> None:
+    """A shell starts what goes on in its background deaf to SIGINT, and so would be all that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 _OUR_THREADS = {"log-writer", "projector", "definitions", "columns"}
 
