@@ -109,7 +109,7 @@ def test_a_process_killed_while_it_drains_its_spool_leaves_the_rest_to_the_next(
     url: str = request.getfixturevalue(
         {"sqlite": "sqlite_url", "postgres": "own_postgres_url"}[kind]
     )
-    kill_drainers(url, tmp_path / "spool", forks, rounds(2 * SEGMENTS, 20 * SEGMENTS))
+    kill_drainers(url, tmp_path / "spool", forks, rounds(SEGMENTS, 20 * SEGMENTS))
 
 
 def test_what_two_processes_adopt_at_once_goes_in_once(
