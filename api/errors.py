@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from recorder.errors import RecorderError
+
+_PLAIN: Final = ", and without content-encoding"
 
 
 class ApiError(RecorderError):
@@ -18,17 +22,17 @@ class BodyTooLarge(ApiError):
 
 
 class NotJson(ApiError):
-    """A request body is not sent as `application/json`."""
+    """A request body is not sent as `application/json`, or compressed."""
 
     def __init__(self) -> None:
-        super().__init__("send the body with content-type: application/json")
+        super().__init__(f"send the body with content-type: application/json{_PLAIN}")
 
 
 class NotZip(ApiError):
-    """A request body is not sent as `application/zip`."""
+    """A request body is not sent as `application/zip`, or compressed once more."""
 
     def __init__(self) -> None:
-        super().__init__("send the file with content-type: application/zip")
+        super().__init__(f"send the file with content-type: application/zip{_PLAIN}")
 
 
 class TooManyRuns(ApiError):
@@ -127,8 +131,8 @@ class KeysUnavailable(ApiError):
 
 
 class NotEvents(ApiError):
-    """A request body is sent as none of the types that events come as."""
+    """A request body is sent as none of the types that events come as, or compressed."""
 
     def __init__(self, *taken: str) -> None:
         self.taken = taken
-        super().__init__(f"send the body with content-type: {' or '.join(taken)}")
+        super().__init__(f"send the body with content-type: {' or '.join(taken)}{_PLAIN}")

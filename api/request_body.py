@@ -10,7 +10,13 @@ from api.errors import BodyTooLarge
 
 
 def media_type_of(request: Request) -> str:
-    """The content type, without its parameters, in lower case; "" where there is none."""
+    """The content type, without its parameters, in lower case; "" where there is none.
+
+    A body that is compressed has none either: nothing here decodes one, and recorded as it is it would be taken for
+    what it is not.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        return ""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import textwrap
 import threading
@@ -206,6 +207,24 @@ def test_a_body_sent_as_something_else_is_refused(http: httpx.Client) -> None:
             "/api/v1/events", content=b"".join(map(lines.encode, RUN)), headers=headers
         )
         problem(many, 415, "not-events")
+
+
+@pytest.mark.parametrize("media_type", ["application/x-ndjson", "text/event-stream"])
+def test_a_compressed_body_is_refused_and_nothing_of_it_recorded(
+    http: httpx.Client, sqlite_rec: Recorder, media_type: str
+) -> None:
+    headers = {"content-type": media_type, "content-encoding": "gzip"}
+    for path in ("/api/v1/runs/run/events", "/api/v1/events"):
+        response = http.post(path, content=gzip.compress(b"data: {}\n\n"), headers=headers)
+        detail = problem(response, 415, "not-events")["detail"]
+        assert detail.endswith(", and without content-encoding")
+    assert sqlite_rec.log.head().position == 0
+
+
+def test_a_body_whose_encoding_is_none_is_taken(http: httpx.Client) -> None:
+    headers = {"content-type": "application/x-ndjson", "content-encoding": "identity"}
+    sent = http.post("/api/v1/runs/run/events", content=run_lines(RUN), headers=headers)
+    assert sent.status_code == 200
 
 
 def test_a_stream_s_parameters_make_no_sense_with_lines(http: httpx.Client) -> None:
