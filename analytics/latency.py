@@ -23,12 +23,13 @@ class LatencyQuery(Selection, frozen=True, kw_only=True):
             grouped by workflow.
 
     Raises:
-        BadQuery: `by` names something else, or something twice.
+        BadQuery: `by` names something else, or something twice; or as `Selection`.
     """
 
     by: tuple[Dimension, ...] = DIMENSIONS
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not set(self.by) <= set(DIMENSIONS) or len(set(self.by)) != len(self.by):
             raise BadQuery("by", f"names each of {', '.join(DIMENSIONS)} at most once")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from recorder.store.views import refuse_reversed
+
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask about; what is None does not narrow.
@@ -16,6 +18,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         definition: Digest of the run's definition.
         since, until: The run was opened at or after, and before; microseconds since 1970 in UTC.
             A step belongs to the window its run belongs to.
+
+    Raises:
+        BadQuery: The window ends before it begins.
     """
 
     workflow: str | None = None
@@ -25,3 +30,6 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     definition: str | None = None
     since: int | None = None
     until: int | None = None
+
+    def __post_init__(self) -> None:
+        refuse_reversed(self.since, self.until)

@@ -75,6 +75,7 @@ class ChangesQuery(Selection, frozen=True, kw_only=True):
     percentiles: tuple[float, ...] = PERCENTILES
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_names("measure", (self.measure,), MEASURES)
         check_percentiles(self.percentiles)
 

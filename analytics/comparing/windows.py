@@ -75,9 +75,8 @@ def _window_of(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
 
 
 def _with(side: Selection, given: Mapping[str, Any], prefix: str) -> Selection:
-    side = msgspec.structs.replace(side, **given)
-    _check(side.since, side.until, prefix)
-    return side
+    _check(given.get("since", side.since), given.get("until", side.until), prefix)
+    return msgspec.structs.replace(side, **given)
 
 
 def _check(since: int | None, until: int | None, prefix: str) -> None:

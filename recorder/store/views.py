@@ -50,6 +50,16 @@ _live_generation = (
 )
 
 
+def refuse_reversed(since: int | None, until: int | None) -> None:
+    """Refuses a window that ends before it begins; one without length just holds nothing.
+
+    Raises:
+        BadQuery: It does.
+    """
+    if since is not None and until is not None and since > until:
+        raise BadQuery("since", "is after until")
+
+
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list; what is None does not filter.
 
@@ -60,6 +70,9 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
         since, until: Opened at or after, opened before; microseconds since 1970 in UTC.
         any_id: The run's own request id, or one of its steps'.
         anomaly: Runs that show this anomaly.
+
+    Raises:
+        BadQuery: The window ends before it begins.
     """
 
     workflow: str | None = None
@@ -69,6 +82,9 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
     any_id: str | None = None
     anomaly: str | None = None
+
+    def __post_init__(self) -> None:
+        refuse_reversed(self.since, self.until)
 
 
 class Page(msgspec.Struct, frozen=True):

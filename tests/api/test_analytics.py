@@ -94,6 +94,8 @@ def test_lists_are_written_with_commas_or_one_by_one(
         "latency?since=now",
         "latency?until=%00",
         "latency?status=done",
+        "latency?until=2026-01-01&since=2026-01-02",
+        "critical-path?until=2026-01-01&since=2026-01-02",
         "latency?limit=1",
         "latency?format=xml",
         "first-event?by=node",

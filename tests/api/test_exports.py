@@ -51,6 +51,7 @@ def test_what_makes_no_sense_names_its_field(http: httpx.Client) -> None:
         ("/api/v1/export/runs?format=xlsx", "format"),
         ("/api/v1/export/runs?status=fine", "status"),
         ("/api/v1/export/runs?since=yesterday", "since"),
+        ("/api/v1/export/runs?until=2026-01-01&since=2026-01-02", "since"),
         ("/api/v1/export/runs?wrokflow=a", "wrokflow"),
     ):
         document = problem(http.get(path), 422, "invalid-request")

@@ -200,6 +200,15 @@ def test_every_filter_narrows(http: httpx.Client, sqlite_rec: Recorder) -> None:
     assert listed(http, status="completed", app="fal-ai/rare") == []
 
 
+def test_a_window_that_ends_before_it_begins_is_refused_and_one_without_length_is_empty(
+    http: httpx.Client,
+) -> None:
+    early, late = "2023-11-14T22:13:20Z", "2023-11-14T22:14:20Z"
+    assert listed(http, since=early, until=early) == []
+    response = http.get("/api/v1/runs", params={"since": late, "until": early})
+    assert wrong_fields(response) == ["since"]
+
+
 def test_a_parameter_that_makes_no_sense_is_named(http: httpx.Client) -> None:
     queries = [
         "limit=0",

@@ -88,6 +88,10 @@ def test_sides_and_changes_can_be_asked_for_alone(cli: Cli) -> None:
             "--base-url javascript:x",
             "--base-url: 'javascript:x' does not begin with http:// or https://",
         ),
+        ("--since 2d --until 3d", "since: is after until"),
+        ("latency --since 2d --until 3d", "since: is after until"),
+        ("changes --since 2d --until 3d", "since: is after until"),
+        ("compare --a-since 2d --a-until 3d", "a_since: is not before a_until"),
         ("-o /nowhere/at/all", "--output: /nowhere/at/all: no such file or directory"),
         ("compare --a-since 5 --b-since 4d", "--a-since: '5' is no time; give "),
         (
