@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -40,6 +41,46 @@ class _Loss(msgspec.Struct):
         self.size_bytes += len(event.frame)
 
 
+class _Losses:
+    """A lane's losses by their numbers, and how far each moves what comes after it.
+
+    There may be thousands, every event asks, and they come in two places at once: the oldest events that wait are
+    given up by one thread and the newest by others. So what comes before a loss is counted when it is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._losses: list[_Loss] = []
+        self._moved_before: list[int] = []  # by all losses before this one
+        self._counted = 0  # for how many of them that is right
+
+    def __bool__(self) -> bool:
+        return bool(self._firsts)
+
+    def add(self, loss: _Loss) -> None:
+        """Takes a loss, in its place."""
+        at = bisect_left(self._firsts, loss.first.seq)
+        self._firsts.insert(at, loss.first.seq)
+        self._losses.insert(at, loss)
+        self._moved_before.insert(at, 0)
+        self._counted = min(self._counted, at)
+
+    def has_grown(self, loss: _Loss) -> None:
+        """Takes note that a loss counts more events than before."""
+        self._counted = min(self._counted, bisect_left(self._firsts, loss.first.seq) + 1)
+
+    def moved(self, seq: int) -> int:
+        """How much earlier an event stands, since one gap stands in for each loss before it."""
+        before = bisect_left(self._firsts, seq)
+        for at in range(self._counted, before):
+            self._moved_before[at] = self._moved_by(at - 1) if at else 0
+        self._counted = max(self._counted, before)
+        return self._moved_by(before - 1) if before else 0
+
+    def _moved_by(self, at: int) -> int:
+        return self._moved_before[at] + self._losses[at].events - 1
+
+
 class Lane:
     """A run on its way into the log, and the id its events go by.
 
@@ -61,7 +102,8 @@ class Lane:
         self.last_receipt: Receipt | None = None
         self._asked_for = request_id
         self._suffix = 1
-        self._losses: list[_Loss] = []
+        self._latest: _Loss | None = None
+        self._losses = _Losses()
         self._counting = threading.Lock()  # senders lose events while the writer sends a gap
 
     def take_next_id(self) -> None:
@@ -76,20 +118,21 @@ class Lane:
             A parcel with the `gap` that stands in for them; None if one that is still waiting does.
         """
         with self._counting:
-            loss = self._losses[-1] if self._losses else None
+            loss = self._latest
             grows = loss is not None and loss.goes_on_with(events[0])
             if loss is None or not grows:
-                loss = _Loss(events[0], reason)
-                self._losses.append(loss)
+                loss = self._latest = _Loss(events[0], reason)
+                self._losses.add(loss)
             for event in events:
                 loss.add(event)
+            self._losses.has_grown(loss)
         return None if grows else Parcel(self, [], loss=loss)
 
     def seal(self) -> None:
         """Notes that something is kept after the latest loss, so that it cannot grow any more."""
         with self._counting:
-            if self._losses:
-                self._losses[-1].sealed = True
+            if self._latest is not None:
+                self._latest.sealed = True
 
     def gap(self, loss: _Loss) -> NewEvent:
         """The event that stands in for a loss, which cannot grow from now on."""
@@ -101,7 +144,8 @@ class Lane:
         """Where an event numbered `seq` by its recording stands, gaps taken into account."""
         if not self._losses:
             return seq
-        return seq - sum(loss.events - 1 for loss in self._losses if loss.first.seq < seq)
+        with self._counting:
+            return seq - self._losses.moved(seq)
 
 
 class Parcel(msgspec.Struct, eq=False):
