@@ -3,6 +3,7 @@
 -- Reads       steps (columns as in analytics/schema.py); prices (app, per, price), a row a price.
 --             candidates (run): runs by the hash of their ids, as dearest_runs.sql tells them.
 -- Parameters  $by: names among app, workflow, day, request_id and, where it is no other, whole.
+--             $parts: the same, app, and missing where an app has several prices: steps are first counted by these.
 --             $units: those of the prices, so that nothing else is read.
 --             $every_run: whether other runs than the candidates count.
 --             $limit: most rows.
@@ -12,14 +13,14 @@
 --             cost              the sum over steps with a price, in the table's currency, exact to the
 --                               last of 18 decimals; NULL where no step of the group has a known cost
 --             unpriced_steps    those of apps without a price
---             unknown_steps     those of priced apps of which what a price goes by is not known
+--             unknown_steps     those of priced apps of which something a price goes by is not known
 -- Units       request: a step. image: its images. megapixel: a million pixels of its images, all taken
 --             to be as large as the first. inference_second and duration_second: its inference_us and
 --             duration_us. Quantities are summed as whole numbers (of millionths) and priced then, in
 --             decimals all the way.
 WITH quantities AS (
     SELECT
-        COLUMNS(lambda name: name = 'app' OR list_contains($by::VARCHAR[], name)),
+        COLUMNS(lambda name: list_contains($parts::VARCHAR[], name)),
         count(*) AS steps,
         sum(images) AS image,
         count(images) AS image_n,
@@ -46,7 +47,8 @@ WITH quantities AS (
             END AS inference_us,
             CASE
                 WHEN list_contains($units::VARCHAR[], 'duration_second') THEN duration_us
-            END AS duration_us
+            END AS duration_us,
+            [images IS NULL, pixels IS NULL, inference_us IS NULL, duration_us IS NULL] AS missing
         FROM steps
         WHERE status = 'completed' AND ($every_run OR hash(request_id) IN (SELECT run FROM candidates))
     )
@@ -75,7 +77,7 @@ charged AS (
 ),
 of_app AS (
     SELECT
-        COLUMNS(lambda name: name = 'app' OR list_contains($by::VARCHAR[], name)),
+        COLUMNS(lambda name: list_contains($parts::VARCHAR[], name)),
         any_value(steps) AS steps,
         sum(
             CASE WHEN known > 0 THEN

@@ -296,6 +296,31 @@ def test_several_prices_of_an_app_add_up_and_sums_do_not_drift() -> None:
     assert '"cost":"100.000000002"' in answer
 
 
+@pytest.mark.parametrize("by", [["app"], ["run"]])
+def test_a_step_of_which_any_price_cannot_be_told_is_unknown_once(by: list[Any]) -> None:
+    steps = [
+        image(images=None),
+        image(inference_us=None),
+        image(images=None, inference_us=None),
+        image(inference_us=1_000_000),
+    ]
+    table = prices(
+        **{
+            "fal-ai/app": [
+                {"per": "image", "price": "0.1"},
+                {"per": "inference_second", "price": "1"},
+                {"per": "inference_second", "price": "2"},
+            ]
+        }
+    )
+    one_of_each = image()["images"] * Decimal("0.1") + image()["inference_us"] * Decimal("0.000003")
+    both = image()["images"] * Decimal("0.1") + 3
+    rows = ask(Cost(by=by), steps=steps, prices=table)
+    assert columns(rows, "cost", "steps", "unpriced_steps", "unknown_steps") == [
+        (one_of_each + both, 4, 0, 3)
+    ]
+
+
 def test_a_price_table_is_read_from_toml_and_json(tmp_path: Path) -> None:
     toml, json = tmp_path / "prices.toml", tmp_path / "prices.json"
     toml.write_text(
