@@ -31,6 +31,12 @@ class _Loss(msgspec.Struct):
     events: int = 0
     size_bytes: int = 0
     sealed: bool = False  # on its way to the log: it cannot grow any more
+    moved_before: int = 0  # how far those before it move what comes after them, see `_Losses`
+
+    @property
+    def moved_after(self) -> int:
+        """The same with this one."""
+        return self.moved_before + self.events - 1
 
     def goes_on_with(self, event: NewEvent) -> bool:
         """Whether this event comes right after those lost, and can still be counted with them."""
@@ -49,36 +55,33 @@ class _Losses:
     """
 
     def __init__(self) -> None:
-        self._firsts: list[int] = []
         self._losses: list[_Loss] = []
-        self._moved_before: list[int] = []  # by all losses before this one
-        self._counted = 0  # for how many of them that is right
+        self._counted = 0  # for how many of them `moved_before` is right
 
     def __bool__(self) -> bool:
-        return bool(self._firsts)
+        return bool(self._losses)
 
     def add(self, loss: _Loss) -> None:
         """Takes a loss, in its place."""
-        at = bisect_left(self._firsts, loss.first.seq)
-        self._firsts.insert(at, loss.first.seq)
+        at = self._before(loss.first.seq)
         self._losses.insert(at, loss)
-        self._moved_before.insert(at, 0)
         self._counted = min(self._counted, at)
 
     def has_grown(self, loss: _Loss) -> None:
         """Takes note that a loss counts more events than before."""
-        self._counted = min(self._counted, bisect_left(self._firsts, loss.first.seq) + 1)
+        self._counted = min(self._counted, self._before(loss.first.seq) + 1)
 
     def moved(self, seq: int) -> int:
         """How much earlier an event stands, since one gap stands in for each loss before it."""
-        before = bisect_left(self._firsts, seq)
+        before = self._before(seq)
         for at in range(self._counted, before):
-            self._moved_before[at] = self._moved_by(at - 1) if at else 0
+            self._losses[at].moved_before = self._losses[at - 1].moved_after if at else 0
         self._counted = max(self._counted, before)
-        return self._moved_by(before - 1) if before else 0
+        return self._losses[before - 1].moved_after if before else 0
 
-    def _moved_by(self, at: int) -> int:
-        return self._moved_before[at] + self._losses[at].events - 1
+    def _before(self, seq: int) -> int:
+        """How many losses begin before an event."""
+        return bisect_left(self._losses, seq, key=lambda loss: loss.first.seq)
 
 
 class Lane:
